@@ -1,0 +1,33 @@
+# `make train` and `make test` are all one needs; both make .venv when it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: train test lint clean
+
+# Extra flags: make train ARGS="--depth=50 --shortcut=B"
+train: .venv/runtime-installed
+	$(BIN)/python train.py $(ARGS)
+
+test: .venv/test-installed lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime-installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+.venv/test-installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[test]'
+	touch $@

@@ -1,0 +1,170 @@
+"""Shortcuts and blocks: basic, bottleneck and dense, residual or plain (He et al. 2015, section 3.2)."""
+
+import keras
+
+from keras_resnet.models.layers import (
+    ZeroPaddingShortcut,
+    ceil_divide,
+    channel_axis,
+    conv_bn,
+    dense_bn,
+)
+
+BOTTLENECK_EXPANSION = 4
+
+
+def identity_shortcut(x: keras.KerasTensor, filters: int, *, stride: int = 1, name: str) -> keras.KerasTensor:
+    """x itself, where the block keeps its dimensions (section 3.2, eq. 1).
+
+    Raises:
+        ValueError: the block changes the dimensions, so that the sum is impossible.
+    """
+    shape, wanted = tuple(x.shape), _block_shape(x, filters, stride)
+    if shape != wanted:
+        raise ValueError(
+            f"{name}: an identity shortcut cannot add the block's input {shape} to its output {wanted}; "
+            "use a zero-padding (option A) or projection (options B, C) shortcut."
+        )
+    return x
+
+
+def zero_padding_shortcut(
+    x: keras.KerasTensor, filters: int, *, stride: int = 1, name: str
+) -> keras.KerasTensor:
+    """Every stride-th position of x, with zeros as its new channels (option A, section 3.3).
+
+    Raises:
+        ValueError: the block has fewer channels than its input.
+    """
+    shape, wanted = tuple(x.shape), _block_shape(x, filters, stride)
+    if shape[_axis(x)] > filters:
+        raise ValueError(
+            f"{name}: zero-padding cannot turn the block's input {shape} into its output {wanted}, which "
+            "has fewer channels; use a projection shortcut (options B, C)."
+        )
+    return ZeroPaddingShortcut(filters, stride, name=f"{name}_0_pad")(x)
+
+
+def projection_shortcut(
+    x: keras.KerasTensor, filters: int, *, stride: int = 1, name: str
+) -> keras.KerasTensor:
+    """A learned linear map to the block's dimensions, with BN (options B and C, section 3.2, eq. 2).
+
+    A 1x1 convolution for feature maps, a fully connected layer for feature vectors.
+    """
+    if len(x.shape) == 2:
+        return dense_bn(x, filters, activation=None, name=f"{name}_0")
+    return conv_bn(x, filters, 1, stride=stride, activation=None, name=f"{name}_0")
+
+
+def shortcut_branch(
+    x: keras.KerasTensor, filters: int, *, stride: int = 1, shortcut: str | None = "B", name: str
+) -> keras.KerasTensor | None:
+    """The shortcut of a block, by the paper's option (section 3.3); None for the plain net.
+
+    A: zero-padding where the dimensions change, identity elsewhere; no parameters anywhere.
+    B: projection where the dimensions change, identity elsewhere.
+    C: projection everywhere.
+
+    Raises:
+        ValueError: an unknown option, or zero-padding to fewer channels.
+    """
+    if shortcut is None:
+        return None
+    changes = stride != 1 or x.shape[_axis(x)] != filters
+    match shortcut:
+        case "A":
+            make = zero_padding_shortcut if changes else identity_shortcut
+        case "B":
+            make = projection_shortcut if changes else identity_shortcut
+        case "C":
+            make = projection_shortcut
+        case _:
+            raise ValueError(f"{name}: shortcut must be 'A', 'B', 'C' or None (plain), not {shortcut!r}.")
+    return make(x, filters, stride=stride, name=name)
+
+
+def basic_block(
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    stride: int = 1,
+    shortcut: str | None = "B",
+    name: str,
+) -> keras.KerasTensor:
+    """Two 3x3 convolutions and their shortcut (Fig. 5, left).
+
+    Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters).
+
+    Raises:
+        ValueError: an unknown shortcut option, or one that cannot be added here.
+    """
+    branch = shortcut_branch(x, filters, stride=stride, shortcut=shortcut, name=name)
+    x = conv_bn(x, filters, 3, stride=stride, name=f"{name}_1")
+    x = conv_bn(x, filters, 3, activation=None, name=f"{name}_2")
+    return _join(branch, x, name)
+
+
+def bottleneck_block(
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    stride: int = 1,
+    shortcut: str | None = "B",
+    variant: str = "v1",
+    name: str,
+) -> keras.KerasTensor:
+    """1x1 reduces, 3x3, 1x1 restores to 4 * filters; and the shortcut (Fig. 5, right).
+
+    Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), 4 * filters).
+
+    Args:
+        variant: where the stride sits: "v1" on the first 1x1, as in the paper and keras.applications;
+            "v1.5" on the 3x3, as in torchvision and timm.
+
+    Raises:
+        ValueError: an unknown variant or shortcut option, or a shortcut that cannot be added here.
+    """
+    if variant not in ("v1", "v1.5"):
+        raise ValueError(f"{name}: variant must be 'v1' or 'v1.5', not {variant!r}.")
+    stride_1x1, stride_3x3 = (stride, 1) if variant == "v1" else (1, stride)
+    width = BOTTLENECK_EXPANSION * filters
+    branch = shortcut_branch(x, width, stride=stride, shortcut=shortcut, name=name)
+    x = conv_bn(x, filters, 1, stride=stride_1x1, name=f"{name}_1")
+    x = conv_bn(x, filters, 3, stride=stride_3x3, name=f"{name}_2")
+    x = conv_bn(x, width, 1, activation=None, name=f"{name}_3")
+    return _join(branch, x, name)
+
+
+def dense_block(
+    x: keras.KerasTensor, units: int, *, shortcut: str | None = "B", name: str
+) -> keras.KerasTensor:
+    """Two fully connected layers and their shortcut, for feature vectors (section 3.2, eq. 1).
+
+    Shapes: (N, C) -> (N, units).
+
+    Raises:
+        ValueError: an unknown shortcut option, or one that cannot be added here.
+    """
+    branch = shortcut_branch(x, units, shortcut=shortcut, name=name)
+    x = dense_bn(x, units, name=f"{name}_1")
+    x = dense_bn(x, units, activation=None, name=f"{name}_2")
+    return _join(branch, x, name)
+
+
+def _join(branch: keras.KerasTensor | None, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    if branch is not None:
+        x = keras.layers.Add(name=f"{name}_add")([branch, x])
+    return keras.layers.Activation("relu", name=f"{name}_out")(x)
+
+
+def _axis(x: keras.KerasTensor) -> int:
+    return channel_axis() if len(x.shape) == 4 else -1
+
+
+def _block_shape(x: keras.KerasTensor, filters: int, stride: int) -> tuple[int | None, ...]:
+    axis = _axis(x) % len(x.shape)
+    return tuple(
+        size if i == 0 else filters if i == axis else ceil_divide(size, stride)
+        for i, size in enumerate(x.shape)
+    )

@@ -1,0 +1,150 @@
+"""The layers of every net here, and the only home of epsilon, momentum, initialiser and padding."""
+
+import keras
+
+# The values of the authors' released models and of torchvision. Keras counts momentum the other way
+# round from PyTorch: 0.9 here is 0.1 there.
+BATCH_NORM_EPSILON = 1e-5
+BATCH_NORM_MOMENTUM = 0.9
+
+
+def he_normal() -> keras.initializers.Initializer:
+    """Gaussian of variance 2 / fan_in, the paper's initialisation (section 3.4, reference 13).
+
+    Keras' own `he_normal` cuts the Gaussian at two standard deviations; the paper does not.
+    """
+    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
+
+
+def channel_axis() -> int:
+    """The axis of the channels of an image tensor, by Keras' global data format."""
+    return -1 if keras.config.image_data_format() == "channels_last" else 1
+
+
+def conv_bn(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    activation: str | None = "relu",
+    name: str,
+) -> keras.KerasTensor:
+    """Convolution without bias, batch normalisation, activation (section 3.4).
+
+    Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), for odd kernel sizes.
+    The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`.
+    """
+    padding = "same"
+    if stride > 1:
+        # The paper's Caffe nets and torchvision pad by k // 2 on every side. TensorFlow's "same" pads
+        # even sizes on one side only at stride 2: same shapes, other numbers, and ported weights would
+        # see an image shifted by a pixel. At stride 1 the two agree, and no extra layer is needed.
+        padding = "valid"
+        if kernel_size > 1:
+            x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    x = keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=he_normal(),
+        name=f"{name}_conv",
+    )(x)
+    return _bn(x, channel_axis(), activation, name)
+
+
+def dense_bn(
+    x: keras.KerasTensor, units: int, *, activation: str | None = "relu", name: str
+) -> keras.KerasTensor:
+    """Fully connected layer without bias, batch normalisation, activation: `conv_bn` for feature vectors.
+
+    Shapes: (N, C) -> (N, units). The layers are called `{name}_dense`, `{name}_bn`, `{name}_{activation}`.
+    """
+    x = keras.layers.Dense(units, use_bias=False, kernel_initializer=he_normal(), name=f"{name}_dense")(x)
+    return _bn(x, -1, activation, name)
+
+
+def _bn(x: keras.KerasTensor, axis: int, activation: str | None, name: str) -> keras.KerasTensor:
+    x = keras.layers.BatchNormalization(
+        axis=axis,
+        momentum=BATCH_NORM_MOMENTUM,
+        epsilon=BATCH_NORM_EPSILON,
+        name=f"{name}_bn",
+    )(x)
+    if activation is not None:
+        x = keras.layers.Activation(activation, name=f"{name}_{activation}")(x)
+    return x
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class ZeroPaddingShortcut(keras.layers.Layer):
+    """Every stride-th position of the input, with zeros as its new channels (option A, section 3.3).
+
+    Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), or (N, C) -> (N, filters) at
+    stride 1. No parameters, no multiply-adds. The zeros come after the input's own channels.
+    """
+
+    def __init__(self, filters: int, stride: int = 1, data_format: str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.stride = stride
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def _axis(self, rank: int) -> int:
+        return rank - 1 if self.data_format == "channels_last" else 1
+
+    def call(self, x):
+        rank = len(x.shape)
+        axis = self._axis(rank)
+        if self.stride > 1:
+            every = slice(None, None, self.stride)
+            x = x[tuple(slice(None) if i in (0, axis) else every for i in range(rank))]
+        new = self.filters - x.shape[axis]
+        return keras.ops.pad(x, [(0, new if i == axis else 0) for i in range(rank)])
+
+    def compute_output_shape(self, input_shape):
+        axis = self._axis(len(input_shape))
+        return tuple(
+            size if i == 0 else self.filters if i == axis else ceil_divide(size, self.stride)
+            for i, size in enumerate(input_shape)
+        )
+
+    def get_config(self):
+        own = {"filters": self.filters, "stride": self.stride, "data_format": self.data_format}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class MeanSubtraction(keras.layers.Layer):
+    """Raw pixels minus their mean over the training images (sections 3.4 and 4.2).
+
+    Inside the net, so that whoever holds the net feeds it plain pixels (0..255, integers or floats) and
+    cannot preprocess wrongly. The mean is a weight, saved with the others; set it with
+    `layer.mean.assign(value)`.
+
+    Args:
+        mean_shape: (H, W, C) for a mean per pixel, (C,) for a mean per channel, as the paper's two
+            data sets have it.
+    """
+
+    def __init__(self, mean_shape: tuple[int, ...], **kwargs):
+        super().__init__(**kwargs)
+        self.mean_shape = tuple(mean_shape)
+
+    def build(self, input_shape):
+        self.mean = self.add_weight(
+            shape=self.mean_shape, initializer="zeros", trainable=False, autocast=False, name="mean"
+        )
+
+    def call(self, x):
+        return keras.ops.cast(x, self.compute_dtype) - keras.ops.cast(self.mean, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "mean_shape": self.mean_shape}
+
+
+def ceil_divide(size: int | None, by: int) -> int | None:
+    """ceil(size / by), and None for an unknown size."""
+    return None if size is None else -(-size // by)
