@@ -1,0 +1,1 @@
+"""Images in: where they come from, what training does to them, batches."""

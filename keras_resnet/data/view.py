@@ -1,0 +1,52 @@
+"""How a net sees the images of a source; decided before TensorFlow is imported."""
+
+import dataclasses
+
+from keras_resnet.data.sources import Source
+from keras_resnet.errors import UserError
+
+# Up to this side, images that are all of one size are shown whole.
+_SMALL = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How a net sees the images of a source.
+
+    Args:
+        size: side of the net's input in pixels.
+        whole: True where all images are equally small and seen whole, shifted a little in training
+            (the paper's CIFAR); False where a crop of them is seen (the paper's ImageNet).
+        mirrored: whether training shows mirror images as well.
+    """
+
+    size: int
+    whole: bool
+    mirrored: bool
+
+    @property
+    def padding(self) -> int:
+        """Pixels of padding around whole images in training: the paper's 4 for 32."""
+        return -(-self.size // 8)
+
+
+def choose_view(source: Source, *, default_size: int, smallest_size: int, image_size: int | None) -> View:
+    """The view of these images for a net.
+
+    Args:
+        default_size: side of the images the net was made for; crops have it.
+        smallest_size: side of the smallest image the net takes; smaller images are enlarged to it.
+        image_size: the user's own choice, or None.
+
+    Raises:
+        UserError: `image_size` is smaller than the net takes.
+    """
+    sides = source.image_shape[:2]
+    whole = None not in sides and max(sides) <= _SMALL
+    if image_size is None:
+        image_size = max(*sides, smallest_size) if whole else default_size
+    elif image_size < smallest_size:
+        raise UserError(
+            f"--image_size={image_size} is too small for this net, which takes {smallest_size} or more."
+        )
+    return View(image_size, whole, source.mirrored)

@@ -1,0 +1,65 @@
+"""A picture of a training: loss and error of both sets, with the learning-rate drops."""
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_resnet.files import atomic
+
+# Readable in grey and by the colour-blind: the two lines differ in colour, brightness and dashes.
+_STYLES = {
+    "training": {"color": "#7fb3d5", "linestyle": "--"},
+    "validation": {"color": "#1b4f72", "linestyle": "-"},
+}
+
+
+def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str) -> None:
+    """Write a PNG of loss and error (%) against epochs.
+
+    Args:
+        history: `loss`, `val_loss`, `error`, `val_error` (0..1) and `learning_rate`, one value an epoch.
+        path: the file to write.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title)
+    drops = learning_rate_drops(history["learning_rate"])
+    epochs = range(1, len(history["loss"]) + 1)
+    for axes, metric, scale, label in zip(
+        figure.subplots(1, 2), ("loss", "error"), (1, 100), ("loss", "top-1 error (%)"), strict=True
+    ):
+        for name, key in (("training", metric), ("validation", f"val_{metric}")):
+            axes.plot(epochs, [scale * value for value in history[key]], label=name, **_STYLES[name])
+        _logarithmic(axes)
+        for epoch, rate in drops:
+            axes.axvline(epoch, color="0.6", linewidth=0.8, linestyle=":")
+            axes.text(epoch, 0.98, f" lr {rate:.2g}", transform=axes.get_xaxis_transform(), va="top", size=7)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left", fontsize=8)
+    with atomic(path) as written:
+        figure.savefig(written, dpi=120)
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Show the lines on a logarithmic scale with plain numbers; an error of 0 leaves through the floor."""
+    values = [value for line in axes.lines for value in line.get_ydata() if value > 0]
+    axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylim(bottom=0.9 * min(values, default=1))
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+
+
+def learning_rate_drops(rates: Sequence[float]) -> list[tuple[int, float]]:
+    """(epoch counted from 1, new rate) of each epoch with a lower rate than the one before."""
+    return [
+        (epoch + 1, rate)
+        for epoch, (before, rate) in enumerate(itertools.pairwise(rates), start=1)
+        if rate < before
+    ]
