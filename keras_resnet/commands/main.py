@@ -1,0 +1,80 @@
+"""`keras-resnet COMMAND ...`: finds the command, and turns a user's mistake into one sentence."""
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from keras_resnet.errors import UserError
+
+# Module of each command, imported when it is called; each has SUMMARY, FLAGS and run().
+_COMMANDS = {
+    "train": "keras_resnet.commands.train",
+    "inspect": "keras_resnet.commands.inspect",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        print(_overview())
+        return 0
+    name, *arguments = argv
+    if name not in _COMMANDS:
+        return _refuse("", f"there is no command {name!r}; the commands are {', '.join(_COMMANDS)}.")
+    command = importlib.import_module(_COMMANDS[name])
+    if any(argument in ("--help", "-help", "-h") for argument in arguments):
+        print(f"keras-resnet {name}: {command.SUMMARY}\n\n{_flags_help(command.FLAGS)}")
+        return 0
+    # TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        rest = command.FLAGS([name, *arguments])[1:]
+        if rest:
+            raise UserError(f"{rest[0]!r} is no flag; flags look like --depth=20.")
+        command.run()
+    except flags.IllegalFlagValueError as error:
+        return _refuse(name, f"{error}; {_help_of_named(command.FLAGS, str(error))}")
+    except (UserError, flags.Error) as error:
+        return _refuse(name, str(error))
+    except KeyboardInterrupt:
+        print(f"\nkeras-resnet {name}: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _refuse(command: str, message: str) -> int:
+    one_line = " ".join(message.split())
+    print(f"keras-resnet{command and f' {command}'}: {one_line}", file=sys.stderr)
+    return 2
+
+
+def _help_of_named(values: flags.FlagValues, message: str) -> str:
+    named = re.search(r"--(\w+)", message)[1]
+    return f"--{named} is: {values[named].help}"
+
+
+def _overview() -> str:
+    commands = "\n".join(
+        f"  {name:10}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
+    )
+    return (
+        f"Residual networks as in the paper (He et al. 2015).\n\n{commands}\n\n"
+        "`keras-resnet COMMAND --help` lists a command's flags."
+    )
+
+
+def _flags_help(values: flags.FlagValues) -> str:
+    return "\n\n".join(
+        f"{group}:\n" + "\n".join(_flag_help(flag) for flag in defined)
+        for group, defined in values.flags_by_module_dict().items()
+    )
+
+
+def _flag_help(flag: flags.Flag) -> str:
+    default = f" (default {flag.default_as_str})" if flag.default is not None else ""
+    return f"  --{flag.name:17}{flag.help}{default}"

@@ -1,0 +1,62 @@
+"""The flags that name a net, shared by the commands."""
+
+from absl import flags
+
+from keras_resnet.errors import UserError
+from keras_resnet.models import architectures
+from keras_resnet.models.architectures import Architecture
+
+_GROUP = "The net"
+
+
+def define(values: flags.FlagValues) -> None:
+    """Add the flags to a command's."""
+    group = {"flag_values": values, "module_name": _GROUP}
+    flags.DEFINE_integer(
+        "depth",
+        20,
+        "Number of weighted layers: 18, 34, 50, 101, 152 (ImageNet nets) or 6n+2 (CIFAR: 20, 32, 56, 110).",
+        **group,
+    )
+    flags.DEFINE_enum(
+        "shortcut",
+        "auto",
+        ["auto", "A", "B", "C"],
+        "A: zero-padding, B: projections where dimensions change, C: projections everywhere; "
+        "auto: A for CIFAR nets, B for ImageNet nets.",
+        **group,
+    )
+    flags.DEFINE_boolean("plain", False, "The net without shortcuts.", **group)
+    flags.DEFINE_enum(
+        "family",
+        "auto",
+        ["auto", *architectures.FAMILIES],
+        "For depths that both families have, as 50; auto takes the ImageNet net.",
+        **group,
+    )
+    flags.DEFINE_enum(
+        "variant",
+        "v1",
+        list(architectures.VARIANTS),
+        "Stride of a bottleneck on the first 1x1 (v1, the paper) or on the 3x3 (v1.5, torchvision).",
+        **group,
+    )
+
+
+def architecture(values: flags.FlagValues) -> Architecture:
+    """The net the flags name.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return architectures.select(
+            values.depth,
+            family=values.family,
+            plain=values.plain,
+            shortcut=values.shortcut,
+            variant=values.variant,
+        )
+    except ValueError as error:
+        # The message begins with the field's name, which is the flag's.
+        raise UserError(f"--{error}") from error

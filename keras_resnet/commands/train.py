@@ -1,0 +1,242 @@
+"""`keras-resnet train`, one walk through the house: flags, recipe, data, net, training, exports, card."""
+
+import dataclasses
+import importlib.metadata
+import math
+import pathlib
+import platform
+import shlex
+import time
+
+from absl import flags
+
+import keras_resnet
+from keras_resnet.commands import net_flags
+from keras_resnet.data import sources
+from keras_resnet.data.sources import Source
+from keras_resnet.data.view import View, choose_view
+from keras_resnet.errors import UserError
+from keras_resnet.models.architectures import Architecture
+from keras_resnet.training.recipes import Recipe, default_recipe
+from keras_resnet.training.run_folder import RunFolder
+
+SUMMARY = "train a net on a dataset and export it as Keras model, SavedModel and TFLite file."
+FLAGS = flags.FlagValues()
+
+net_flags.define(FLAGS)
+_DATA = {"flag_values": FLAGS, "module_name": "The data"}
+flags.DEFINE_string(
+    "dataset", "digits", "digits (embedded), or any TFDS image classification dataset.", **_DATA
+)
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default its own place.", **_DATA)
+flags.DEFINE_integer(
+    "image_size", None, "Side of the net's input in pixels; by default what suits net and data.", **_DATA
+)
+_TRAINING = {"flag_values": FLAGS, "module_name": "The training (defaults depend on the data)"}
+flags.DEFINE_integer("batch_size", None, "Images of one step, over all devices.", lower_bound=1, **_TRAINING)
+flags.DEFINE_integer("epochs", None, "Passes over the training images.", lower_bound=1, **_TRAINING)
+flags.DEFINE_float("learning_rate", None, "At the start.", **_TRAINING)
+flags.DEFINE_float("momentum", None, "Of SGD.", lower_bound=0.0, upper_bound=1.0, **_TRAINING)
+flags.DEFINE_float("weight_decay", None, "L2, added to the gradient.", lower_bound=0.0, **_TRAINING)
+flags.DEFINE_integer(
+    "patience",
+    None,
+    "Epochs without a better validation error before the learning rate is divided by 10.",
+    lower_bound=1,
+    **_TRAINING,
+)
+flags.DEFINE_boolean(
+    "sync_batch_norm", False, "Batch statistics over all devices, not each one's own.", **_TRAINING
+)
+flags.DEFINE_integer("seed", 0, "Of every random number.", lower_bound=0, upper_bound=2**31 - 1, **_TRAINING)
+_RUN = {"flag_values": FLAGS, "module_name": "The run"}
+flags.DEFINE_string("output_dir", "saved_models", "Folder of all runs.", **_RUN)
+flags.DEFINE_string("run_name", None, "Folder of this run; by default NET-SHORTCUT-DATASET.", **_RUN)
+
+# Enough images to tell a wrong export from rounding, few enough for a TFLite interpreter on large images.
+_COMPARED_BATCHES = 4
+_TEST_BATCH = 256
+
+
+def run() -> None:
+    """Train as the flags say."""
+    _check_numbers()
+    net = net_flags.architecture(FLAGS)
+    run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{FLAGS.dataset}".replace("/", "-")
+    source = sources.find(FLAGS.dataset, FLAGS.data_dir)
+    view = choose_view(
+        source,
+        default_size=net.default_size,
+        smallest_size=net.total_stride,
+        image_size=FLAGS.image_size,
+    )
+    recipe = _recipe(source, view)
+    settings = {
+        **dataclasses.asdict(net),
+        "dataset": source.name,
+        "image_size": view.size,
+        **dataclasses.asdict(recipe),
+        "sync_batch_norm": FLAGS.sync_batch_norm,
+        "seed": FLAGS.seed,
+        "version": keras_resnet.__version__,
+    }
+    folder = RunFolder(FLAGS.output_dir, run_name, settings)
+    folder.check()
+    results = folder.results()
+    if results is not None:
+        print(
+            f"{folder.path} holds this very run, finished with {100 * results['accuracy']:.2f}% test "
+            "accuracy. To train anew, remove it or give another --run_name."
+        )
+        return
+    _train(net, source, view, recipe, folder)
+
+
+def _check_numbers() -> None:
+    for name in ("learning_rate", "momentum", "weight_decay"):
+        value = FLAGS[name].value
+        if value is not None and not math.isfinite(value):
+            raise UserError(f"--{name}={value} must be a finite number.")
+    if FLAGS.learning_rate is not None and FLAGS.learning_rate <= 0:
+        raise UserError(f"--learning_rate={FLAGS.learning_rate:g} must be greater than 0.")
+
+
+def _recipe(source: Source, view: View) -> Recipe:
+    recipe = default_recipe(source, view)
+    chosen = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(Recipe)
+        if field.name in FLAGS and FLAGS[field.name].value is not None
+    }
+    recipe = dataclasses.replace(recipe, **chosen)
+    if recipe.batch_size > source.train_size:
+        raise UserError(
+            f"--batch_size={recipe.batch_size} is more than the {source.train_size} training images of "
+            f"{source.name}."
+        )
+    return recipe
+
+
+def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder: RunFolder) -> None:
+    import keras
+
+    from keras_resnet.data import pipeline
+    from keras_resnet.export.card import Card, write_card
+    from keras_resnet.export.check import check_exports
+    from keras_resnet.export.saved_model import export_saved_model
+    from keras_resnet.export.tflite import export_tflite
+    from keras_resnet.files import atomic
+    from keras_resnet.models.complexity import complexity
+    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.training.curves import draw_curves
+    from keras_resnet.training.loop import train
+    from keras_resnet.training.progress import format_seconds
+    from keras_resnet.training.strategy import make_strategy, synchronize_batch_norm
+
+    keras.utils.set_random_seed(FLAGS.seed)
+    strategy = make_strategy()
+    if recipe.batch_size % strategy.num_replicas_in_sync:
+        raise UserError(
+            f"--batch_size={recipe.batch_size} must be a multiple of the number of GPUs, "
+            f"{strategy.num_replicas_in_sync}."
+        )
+    folder.start()
+
+    mean = pipeline.mean_of_training_images(source, view)
+    train_batches = pipeline.training_batches(source, view, recipe.batch_size, mean, FLAGS.seed)
+    test_batches = pipeline.test_batches(source, view, _TEST_BATCH)
+
+    with strategy.scope():
+        model = build_classifier(net, view.size, source.image_shape[-1], len(source.class_names), mean)
+        if FLAGS.sync_batch_norm:
+            synchronize_batch_norm(model)
+        size = complexity(model)
+        print(
+            f"{net.name} ({size.parameters:,} parameters, {size.macs:,} multiply-adds an image) on "
+            f"{source.name} ({source.train_size:,} training and {source.test_size:,} test images, "
+            f"{view.size}x{view.size}), {strategy.num_replicas_in_sync} device(s)."
+        )
+        start = time.monotonic()
+        history = train(
+            model, train_batches, test_batches, recipe, history_file=folder / "history.csv"
+        ).history
+        seconds = time.monotonic() - start
+
+    print("Writing and checking the exports.", flush=True)
+    draw_curves(history, folder / "curves.png", f"{net.name} on {source.name}")
+    model = keras.Model(model.input, model.output, name=model.name)  # without the optimiser
+    with atomic(folder / "model.keras") as written:
+        model.save(written)
+    export_saved_model(model, folder / "saved_model")
+    export_tflite(model, folder / "model.tflite")
+    compared, parities = check_exports(
+        model,
+        folder / "saved_model",
+        folder / "model.tflite",
+        test_batches.take(_COMPARED_BATCHES),
+    )
+    test_error = history["val_error"][-1]
+    card = Card(
+        name=folder.path.name,
+        command=_command(),
+        versions=_versions(),
+        source=source,
+        view=view,
+        architecture=net,
+        complexity=size,
+        recipe=recipe,
+        seed=FLAGS.seed,
+        test_error=test_error,
+        seconds=seconds,
+        compared=compared,
+        parities=parities,
+    )
+    write_card(card, folder / "README.md")
+    folder.finish({"accuracy": 1 - test_error})
+
+    accuracy = f"{100 * (1 - test_error):.2f}% test accuracy"
+    print(f"\n{net.name} on {source.name}: {accuracy} after {format_seconds(seconds)}.")
+    print(f"On {compared:,} test images, beside the Keras model:")
+    for parity in parities[1:]:
+        accuracy = f"{100 * parity.accuracy:.2f}% accuracy"
+        print(f"  {parity.file:14}{accuracy}, largest difference {parity.difference:.1e}")
+    print(f"\n{folder.path}/")
+    for name, what in _MADE.items():
+        print(f"  {name:14}{_size(folder / name):>10}  {what}")
+    print(f"\nNext: {_next_command(net)}")
+
+
+_MADE = {
+    "README.md": "the model's card",
+    "curves.png": "loss and error against epochs",
+    "history.csv": "the same as numbers",
+    "model.keras": "to go on in Keras",
+    "saved_model": "for servers, needs TensorFlow alone",
+    "model.tflite": "for phones",
+}
+
+
+def _size(path: pathlib.Path) -> str:
+    inside = path.rglob("*") if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in inside if file.is_file())
+    return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def _command() -> str:
+    given = [FLAGS[name].serialize() for name in sorted(FLAGS) if not FLAGS[name].using_default_value]
+    return shlex.join(["python", "train.py", *given])
+
+
+def _versions() -> dict[str, str]:
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+    return {
+        "keras_resnet": keras_resnet.__version__,
+        **{package: importlib.metadata.version(package) for package in packages},
+        "Python": platform.python_version(),
+    }
+
+
+def _next_command(net: Architecture) -> str:
+    if net.name == "cifar_resnet20":
+        return "python train.py --depth=50 --shortcut=B"
+    return "python train.py --depth=20 --plain, the net this one has to beat"
