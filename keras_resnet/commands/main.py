@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     # TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    command.FLAGS.unparse_flags()  # of an earlier call in the same process
     try:
         rest = command.FLAGS([name, *arguments])[1:]
         if rest:

@@ -116,7 +116,8 @@ probabilities = model.predict(images)  # (N, {view.size}, {view.size}, {channels
 ```python
 import tensorflow as tf
 
-probabilities = tf.saved_model.load("saved_model").serve(images)
+net = tf.saved_model.load("saved_model")
+probabilities = net.serve(images)
 ```
 
 ### `model.tflite`: for phones, one image at a time

@@ -49,8 +49,10 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
 def _logarithmic(axes: Axes) -> None:
     """Show the lines on a logarithmic scale with plain numbers; an error of 0 leaves through the floor."""
     values = [value for line in axes.lines for value in line.get_ydata() if value > 0]
+    if not values:
+        return
     axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(bottom=0.9 * min(values, default=1))
+    axes.set_ylim(bottom=0.9 * min(values))
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(ticker.NullLocator())

@@ -69,5 +69,6 @@ def train(
         train_batches,
         validation_data=validation_batches,
         epochs=recipe.epochs,
+        shuffle=False,  # the batches come shuffled
         callbacks=[plateau, *files, *callbacks, ProgressBar()],
     )

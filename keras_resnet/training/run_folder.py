@@ -36,7 +36,7 @@ class RunFolder:
         Raises:
             UserError: one sentence that names the flag to change.
         """
-        if self.path.name != self._run_name:
+        if self._run_name == ".." or pathlib.PurePath(self._run_name).name != self._run_name:
             raise UserError(f"--run_name={self._run_name} must be a plain folder name.")
         path = self.path.absolute()
         nearest = next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,88 @@
+"""Every mistake gets one sentence that names the flag, before TensorFlow is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+_RUN = """
+import sys
+from keras_resnet.commands.main import main
+status = main(sys.argv[1:])
+slow = {"tensorflow", "keras", "jax"} & set(sys.modules)
+sys.exit(f"imported {slow}" if slow else status)
+"""
+
+REFUSALS = [
+    ("train --depth=19", "--depth must be one of 18, 34, 50, 101, 152"),
+    ("train --depth=-20", "got -20"),
+    ("train --depth=twenty", "--depth=twenty"),
+    ("train --depth=34 --family=cifar", "--depth must be 6n+2"),
+    ("train --depth=20 --family=imagenet", "--depth must be one of 18, 34, 50, 101, 152"),
+    ("train --depth=50 --plain", "--depth must be one of 18, 34 for a plain ImageNet net"),
+    ("train --plain --shortcut=A", "--shortcut must be left out for a plain net"),
+    ("train --shortcut=D", "should be one of <auto|A|B|C>"),
+    ("train --family=vgg", "should be one of <auto|imagenet|cifar>"),
+    ("train --variant=v2", "should be one of <v1|v1.5>"),
+    (
+        "train --dataset=cifarr10",
+        "--dataset=cifarr10 is neither 'digits' nor a dataset of tensorflow-datasets",
+    ),
+    ("train --dataset=", "--dataset= is neither"),
+    ("train --image_size=3", "--image_size=3 is too small for this net, which takes 4 or more"),
+    ("train --depth=50 --image_size=31", "takes 32 or more"),
+    ("train --batch_size=0", "--batch_size=0"),
+    ("train --batch_size=1443", "--batch_size=1443 is more than the 1442 training images of digits"),
+    ("train --epochs=-1", "--epochs=-1"),
+    ("train --learning_rate=0", "--learning_rate=0 must be greater than 0"),
+    ("train --learning_rate=-0.1", "--learning_rate=-0.1 must be greater than 0"),
+    ("train --learning_rate=nan", "--learning_rate=nan must be a finite number"),
+    ("train --momentum=1.1", "--momentum=1.1"),
+    ("train --weight_decay=-1e-4", "--weight_decay=-1e-4"),
+    ("train --weight_decay=inf", "--weight_decay=inf must be a finite number"),
+    ("train --patience=0", "--patience=0"),
+    ("train --seed=-1", "--seed=-1"),
+    ("train --output_dir=/dev/null/runs", "--output_dir=/dev/null/runs cannot be written to"),
+    ("train --run_name=a/b", "--run_name=a/b must be a plain folder name"),
+    ("train --dept=20", "Did you mean: depth"),
+    ("train 20", "'20' is no flag"),
+    ("inspect --image_size=2", "--image_size=2 is too small"),
+    ("inspect --classes=0", "--classes=0"),
+    ("inspect --channels=0", "--channels=0"),
+    ("retrain", "there is no command 'retrain'; the commands are train, inspect"),
+]
+
+
+def _keras_resnet(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", _RUN, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("arguments", "says"), REFUSALS, ids=[arguments for arguments, _ in REFUSALS])
+def test_mistake_is_refused_in_one_sentence(arguments, says, tmp_path):
+    result = _keras_resnet(*arguments.split(" "))
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("keras-resnet")
+    assert says in line
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["train", "--help"], ["inspect", "-h"]])
+def test_help(arguments):
+    result = _keras_resnet(*arguments)
+    assert result.returncode == 0, result.stderr
+    flags = ["--depth", "--shortcut"] if len(arguments) == 2 else ["train", "inspect"]
+    assert all(word in result.stdout for word in flags)
+
+
+def test_folder_of_another_run_is_refused(tmp_path):
+    """What stands in it is left alone."""
+    folder = tmp_path / "cifar_resnet20-A-digits"
+    folder.mkdir()
+    (folder / "model.keras").write_text("somebody's")
+    result = _keras_resnet("train", f"--output_dir={tmp_path}")
+    assert result.returncode == 2
+    assert "--run_name=cifar_resnet20-A-digits" in result.stderr
+    assert (folder / "model.keras").read_text() == "somebody's"

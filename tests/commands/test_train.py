@@ -1,0 +1,151 @@
+"""`python train.py` as its user runs it, in a process of its own."""
+
+import csv
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+
+import keras_resnet
+from keras_resnet.data import digits
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def _train(*flags):
+    command = [sys.executable, ROOT / "train.py", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def default_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    result = _train(f"--output_dir={folder}")
+    assert result.returncode == 0, result.stderr
+    return result.stdout, folder / "cifar_resnet20-A-digits"
+
+
+def test_default_run_is_accurate(default_run):
+    out, folder = default_run
+    accuracy = json.loads((folder / "run.json").read_text())["results"]["accuracy"]
+    assert accuracy >= 0.98
+    images, labels = digits.load("test")
+    model = keras_resnet.load_model(folder / "model.keras")
+    assert np.mean(model.predict(images, verbose=0).argmax(-1) == labels) == pytest.approx(accuracy)
+    assert f"{100 * accuracy:.2f}% test accuracy" in out
+
+
+def test_default_run_leaves_its_files(default_run):
+    _, folder = default_run
+    made = {path.name for path in folder.iterdir()}
+    files = {
+        "README.md",
+        "curves.png",
+        "history.csv",
+        "model.keras",
+        "model.tflite",
+        "run.json",
+        "saved_model",
+    }
+    assert made == files
+    with PIL.Image.open(folder / "curves.png") as picture:
+        assert picture.size[0] >= 1000
+    with (folder / "history.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {"loss", "error", "val_loss", "val_error", "learning_rate"} <= rows[0].keys()
+    assert len(rows) == 80
+    assert float(rows[-1]["learning_rate"]) < 0.1
+
+
+def test_default_run_says_what_it_does_and_did(default_run):
+    out, folder = default_run
+    assert re.search(r"Epoch 40/80, about .* left", out)
+    assert "reducing learning rate to 0.01" in out
+    for name in ("model.keras", "saved_model", "model.tflite", "history.csv", "curves.png", "README.md"):
+        assert re.search(rf"^  {name} +[\d.]+ [kM]B", out, re.MULTILINE), name
+    assert str(folder) in out
+    assert "Next: python train.py --depth=50 --shortcut=B" in out
+
+
+def test_saved_model_is_smaller_without_the_optimiser(default_run):
+    _, folder = default_run
+    model = keras.saving.load_model(folder / "model.keras")
+    assert model.optimizer is None
+
+
+def test_card_tells_the_run(default_run):
+    _, folder = default_run
+    card = (folder / "README.md").read_text()
+    for text in (
+        "cifar_resnet20",
+        "digits",
+        "shortcut option A",
+        "269,434",
+        "2,534,912",
+        "batch 64, 80 epochs",
+    ):
+        assert text in card, text
+    assert card.count("| `") == 3
+    accuracy = json.loads((folder / "run.json").read_text())["results"]["accuracy"]
+    assert f"**{100 * accuracy:.2f}% accuracy**" in card
+
+
+def test_code_in_the_card_runs(default_run, tmp_path):
+    _, folder = default_run
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    np.save(tmp_path / "images.npy", digits.load("test")[0][:4])
+    script = f"import numpy as np\nimages = np.load({str(tmp_path / 'images.npy')!r})\n"
+    script += "\n".join(f"{block}\nprint(np.asarray(probabilities).argmax(-1).tolist())" for block in blocks)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("[")]
+    assert answers[0] == answers[1] == [digits.load("test")[1][i] for i in range(4)]
+    assert answers[2] == answers[0][:1]
+
+
+def test_same_command_again_has_nothing_to_do(default_run):
+    _, folder = default_run
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = _train(f"--output_dir={folder.parent}")
+    assert result.returncode == 0
+    assert "finished with" in result.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_same_folder_for_other_settings_is_refused(default_run):
+    _, folder = default_run
+    result = _train(f"--output_dir={folder.parent}", "--epochs=3")
+    assert result.returncode == 2
+    assert "another run, with epochs=80" in result.stderr
+
+
+def test_seed_repeats_the_run(tmp_path):
+    """Two short runs with one seed have one history, and another seed another."""
+    histories = []
+    for name, seed in (("first", 1), ("second", 1), ("third", 2)):
+        result = _train(
+            "--depth=8", "--epochs=2", f"--seed={seed}", f"--output_dir={tmp_path}", f"--run_name={name}"
+        )
+        assert result.returncode == 0, result.stderr
+        with (tmp_path / name / "history.csv").open() as lines:
+            histories.append([float(row["loss"]) for row in csv.DictReader(lines)])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-3)
+    assert histories[0] != pytest.approx(histories[2], rel=1e-3)
+
+
+def test_bottleneck_net_on_small_images(tmp_path):
+    """`--depth=50 --shortcut=B` and nothing else works on the default data; here for one epoch."""
+    result = _train(
+        "--depth=50", "--shortcut=B", "--epochs=1", "--batch_size=256", f"--output_dir={tmp_path}"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "resnet50 on digits" in result.stdout
+    assert (tmp_path / "resnet50-B-digits" / "model.tflite").stat().st_size > 90e6

@@ -1,0 +1,35 @@
+import dataclasses
+
+import pytest
+
+from keras_resnet.data import sources
+from keras_resnet.data.view import View, choose_view
+from keras_resnet.errors import UserError
+
+IMAGENET = {"default_size": 224, "smallest_size": 32}
+CIFAR = {"default_size": 32, "smallest_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("shape", "net", "chosen", "view"),
+    [
+        ((8, 8, 1), CIFAR, None, View(8, whole=True, mirrored=False)),
+        ((8, 8, 1), IMAGENET, None, View(32, whole=True, mirrored=False)),
+        ((28, 28, 1), CIFAR, 32, View(32, whole=True, mirrored=False)),
+        ((None, None, 3), IMAGENET, None, View(224, whole=False, mirrored=False)),
+        ((None, None, 3), CIFAR, None, View(32, whole=False, mirrored=False)),
+        ((300, 300, 3), IMAGENET, 160, View(160, whole=False, mirrored=False)),
+    ],
+)
+def test_size_suits_net_and_images(shape, net, chosen, view):
+    source = dataclasses.replace(sources.find("digits"), image_shape=shape)
+    assert choose_view(source, image_size=chosen, **net) == view
+
+
+def test_padding_is_the_papers_for_its_size():
+    assert View(32, whole=True, mirrored=True).padding == 4
+
+
+def test_size_below_the_nets_smallest_is_refused():
+    with pytest.raises(UserError, match=r"--image_size=16 .* 32 or more"):
+        choose_view(sources.find("digits"), image_size=16, **IMAGENET)

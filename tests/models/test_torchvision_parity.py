@@ -1,0 +1,77 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import parity_with_torchvision
+import pytest
+
+from keras_resnet.models import resnet
+from keras_resnet.models.complexity import complexity
+
+
+@pytest.mark.parametrize(("depth", "options"), parity_with_torchvision.NETS.items())
+def test_logits_are_torchvisions(depth, options):
+    assert parity_with_torchvision.largest_difference(depth, **options) < 1e-4
+
+
+def test_the_papers_variant_answers_otherwise():
+    assert parity_with_torchvision.largest_difference(50, variant="v1") > 1e-2
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_counts_are_those_of_pytorchs_own_counter(depth):
+    golden = np.load(parity_with_torchvision.GOLDEN, allow_pickle=False)
+    counted = complexity(getattr(resnet, f"ResNet{depth}")(variant="v1.5"))
+    assert counted.macs == golden[f"resnet{depth}_macs"]
+    assert counted.parameters == golden[f"resnet{depth}_parameters"]
+
+
+_NETS = """
+import json, sys
+import keras, numpy as np
+from keras_resnet.models import architectures, blocks, resnet
+from keras_resnet.models.architectures import Architecture
+
+def nets():
+    images = keras.Input((17, 18, 3))
+    yield resnet.ResNet(architectures.cifar(8, "A"), input_tensor=images, classes=10)
+    yield resnet.ResNet(architectures.cifar(14, None), input_tensor=images, classes=10)
+    bottleneck = Architecture("small", (2, 1), (8, 16), block="bottleneck", stem="imagenet", shortcut="C")
+    yield resnet.ResNet(bottleneck, input_tensor=images, classes=10)
+    vector = keras.Input((6,))
+    x = blocks.dense_block(vector, 9, shortcut="A", name="first")
+    yield keras.Model(vector, blocks.dense_block(x, 9, shortcut="C", name="second"))
+
+def answers():
+    random = np.random.RandomState(0)
+    for net in nets():
+        net.set_weights([0.3 * abs(random.standard_normal(w.shape)) + 0.01 for w in net.get_weights()])
+        yield net(random.standard_normal((2, *net.input.shape[1:])).astype("float32"), training=False)
+"""
+_ON_JAX = """
+assert keras.backend.backend() == "jax"
+from parity_with_torchvision import NETS, largest_difference
+differences = [largest_difference(depth, **options) for depth, options in NETS.items()]
+channels_last = [np.asarray(answer).tolist() for answer in answers()]
+print(json.dumps({"differences": differences, "answers": channels_last}))
+"""
+
+
+def test_logits_are_the_same_on_jax():
+    golden = os.path.dirname(parity_with_torchvision.__file__)
+    result = subprocess.run(
+        [sys.executable, "-c", _NETS + _ON_JAX],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": golden},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    jax = json.loads(result.stdout.splitlines()[-1])
+    assert max(jax["differences"]) < 1e-4
+    namespace = {}
+    exec(_NETS, namespace)
+    for ours, theirs in zip(namespace["answers"](), jax["answers"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

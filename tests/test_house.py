@@ -1,0 +1,82 @@
+"""The walls: what may import what, what an import costs, what the wheel holds."""
+
+import ast
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "keras_resnet"
+# Each room and the rooms it may use, from the bottom up.
+ROOMS = {
+    "models": set(),
+    "data": set(),
+    "training": {"models", "data"},
+    "export": {"models", "data", "training"},
+    "commands": {"models", "data", "training", "export"},
+}
+# What every room may use.
+GROUND = {"errors", "files", "_lazy"}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*/*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_point_one_way(path):
+    room = path.parent.name
+    used = {name.split(".")[1] for name in _imports(path) if name.startswith("keras_resnet.")} - {
+        "__version__"
+    }
+    assert used <= ROOMS[room] | {room} | GROUND
+
+
+def test_models_need_keras_alone():
+    used = {name.split(".")[0] for path in (PACKAGE / "models").glob("*.py") for name in _imports(path)}
+    assert used - set(sys.stdlib_module_names) <= {"keras", "keras_resnet"}
+
+
+def test_import_is_free():
+    script = (
+        "import sys, keras_resnet; print(sorted({'keras', 'tensorflow', 'numpy', 'absl'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_public_names_are_all_there():
+    import keras_resnet
+
+    assert dir(keras_resnet) == sorted(keras_resnet.__all__)
+    for name in keras_resnet.__all__:
+        assert callable(getattr(keras_resnet, name))
+    with pytest.raises(AttributeError, match="no attribute 'ResNet51'"):
+        _ = keras_resnet.ResNet51
+
+
+def test_wheel_holds_the_package_and_nothing_else(tmp_path):
+    source = tmp_path / "source"  # building in place would leave files that a later wheel picks up
+    shutil.copytree(PACKAGE, source / "keras_resnet", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE.parent / "tests", source / "tests")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "train.py"):
+        shutil.copy(PACKAGE.parent / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, source]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("keras_resnet_applications-*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        names = [name for name in files.namelist() if ".dist-info/" not in name]
+        metadata = next(files.read(name).decode() for name in files.namelist() if name.endswith("METADATA"))
+    shipped = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
+    assert set(names) == shipped | {"keras_resnet/py.typed", "keras_resnet/data/digits.npz"}
+    assert "Name: keras-resnet-applications" in metadata

@@ -1,0 +1,29 @@
+import PIL.Image
+
+from keras_resnet.training.curves import draw_curves, learning_rate_drops
+
+
+def test_drops_are_found_with_the_epoch_they_begin():
+    assert learning_rate_drops([0.1, 0.1, 0.01, 0.01, 0.001]) == [(3, 0.01), (5, 0.001)]
+    assert learning_rate_drops([0.1]) == []
+    assert learning_rate_drops([0.1, 0.2]) == []
+
+
+def test_picture_is_drawn_whatever_the_errors(tmp_path):
+    for name, error in (
+        ("usual", [0.9, 0.5, 0.1]),
+        ("perfect", [0.5, 0.0, 0.0]),
+        ("at_once", [0.0, 0.0, 0.0]),
+    ):
+        history = {
+            "loss": [2.0, 1.0, 0.5],
+            "val_loss": [2.5, 1.5, 0.7],
+            "error": error,
+            "val_error": error,
+            "learning_rate": [0.1, 0.1, 0.01],
+        }
+        draw_curves(history, tmp_path / f"{name}.png", name)
+        with PIL.Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size == (1200, 480)
+            assert len(picture.convert("RGB").getcolors(2**20)) > 50
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at_once.png", "perfect.png", "usual.png"]
