@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test lint clean
+.PHONY: train test test-slow lint clean
 
 # Extra flags: make train ARGS="--depth=50 --shortcut=B"
 train: .venv/runtime-installed
@@ -12,6 +12,10 @@ train: .venv/runtime-installed
 
 test: .venv/test-installed lint
 	$(BIN)/python -m pytest $(ARGS)
+
+# What is too long for every run, and is run before an issue is called done.
+test-slow: .venv/test-installed
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: .venv/test-installed
 	$(BIN)/ruff check .
