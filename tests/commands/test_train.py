@@ -74,7 +74,7 @@ def test_default_run_says_what_it_does_and_did(default_run):
 
 def test_saved_model_is_smaller_without_the_optimiser(default_run):
     _, folder = default_run
-    assert keras_resnet.load_model(folder / "model.keras").optimizer is None
+    assert not keras_resnet.load_model(folder / "model.keras").compiled
 
 
 def test_card_tells_the_run(default_run):
@@ -89,7 +89,7 @@ def test_card_tells_the_run(default_run):
         "batch 64, 80 epochs",
     ):
         assert text in card, text
-    assert card.count("| `") == 3
+    assert len(re.findall(r"^\| `", card, re.MULTILINE)) == 3
     accuracy = json.loads((folder / "run.json").read_text())["results"]["accuracy"]
     assert f"**{100 * accuracy:.2f}% accuracy**" in card
 
