@@ -144,7 +144,7 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
 
     mean = pipeline.mean_of_training_images(source, view)
     train_batches = pipeline.training_batches(source, view, recipe.batch_size, mean, FLAGS.seed)
-    test_batches = pipeline.test_batches(source, view, _TEST_BATCH)
+    evaluation_batches = pipeline.evaluation_batches(source, view, _TEST_BATCH, strategy.num_replicas_in_sync)
 
     with strategy.scope():
         model = build_classifier(net, view.size, source.image_shape[-1], len(source.class_names), mean)
@@ -158,7 +158,7 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
         )
         start = time.monotonic()
         history = train(
-            model, train_batches, test_batches, recipe, history_file=folder / "history.csv"
+            model, train_batches, evaluation_batches, recipe, history_file=folder / "history.csv"
         ).history
         seconds = time.monotonic() - start
 
@@ -173,7 +173,7 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
         model,
         folder / "saved_model",
         folder / "model.tflite",
-        test_batches.take(_COMPARED_BATCHES),
+        evaluation_batches.take(_COMPARED_BATCHES),
     )
     test_error = history["val_error"][-1]
     card = Card(

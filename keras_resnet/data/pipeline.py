@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_resnet.data import augment
 from keras_resnet.data.sources import Source
 from keras_resnet.data.view import View
+from keras_resnet.errors import UserError
 
 # Images held for shuffling: all the small ones, some hundred MB of the others.
 _SHUFFLED_WHOLE = 100_000
@@ -46,10 +47,33 @@ def training_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def test_batches(source: Source, view: View, batch_size: int) -> tf.data.Dataset:
-    """All test images once, in their order: (images uint8 (n, size, size, C), labels (n,))."""
+def evaluation_batches(source: Source, view: View, batch_size: int, devices: int = 1) -> tf.data.Dataset:
+    """All test images once, in their order: (images uint8 (n, size, size, C), labels (n,)).
+
+    Args:
+        batch_size: the most images of a batch.
+        devices: that share each batch.
+    """
     images = _centred(_images(source, "test", view), view)
-    return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    size = shared_batch_size(source.test_size, batch_size, devices)
+    return images.batch(size).prefetch(tf.data.AUTOTUNE)
+
+
+def shared_batch_size(images: int, at_most: int, devices: int) -> int:
+    """The largest batch size that leaves no device without images, in the last batch neither.
+
+    A strategy fills one device's share after the other, and oneDNN's convolutions fail on an empty one.
+
+    Raises:
+        UserError: there is no such size.
+    """
+    for size in range(at_most - at_most % devices, 0, -devices):
+        last = images % size
+        if last == 0 or last > size - size // devices:
+            return size
+    raise UserError(
+        f"The {images} test images cannot be shared out to {devices} devices; take fewer devices."
+    )
 
 
 def mean_of_training_images(source: Source, view: View) -> np.ndarray:

@@ -7,6 +7,7 @@ from sklearn.datasets import load_sample_images
 
 from keras_resnet.data import digits, pipeline, sources
 from keras_resnet.data.view import View
+from keras_resnet.errors import UserError
 
 DIGITS = sources.find("digits")
 WHOLE = View(8, whole=True, mirrored=False)
@@ -31,8 +32,8 @@ def _epoch(batches):
     return [(images, labels) for images, labels in batches.as_numpy_iterator()]
 
 
-def test_test_batches_have_every_image_once_in_order():
-    batches = _epoch(pipeline.test_batches(DIGITS, WHOLE, 100))
+def test_evaluation_batches_have_every_image_once_in_order():
+    batches = _epoch(pipeline.evaluation_batches(DIGITS, WHOLE, 100))
     images, labels = digits.load("test")
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
     np.testing.assert_array_equal(np.concatenate([batch[1] for batch in batches]), labels)
@@ -77,7 +78,7 @@ def test_mean_of_whole_images_is_per_pixel():
 
 
 def test_whole_images_are_enlarged():
-    batches = pipeline.test_batches(DIGITS, View(32, whole=True, mirrored=False), 355)
+    batches = pipeline.evaluation_batches(DIGITS, View(32, whole=True, mirrored=False), 355)
     ((images, _),) = _epoch(batches)
     assert images.shape == (355, 32, 32, 1)
     assert abs(images.mean() - digits.load("test")[0].mean()) < 0.5
@@ -86,7 +87,7 @@ def test_whole_images_are_enlarged():
 def test_crops_of_photographs(photographs):
     mean = pipeline.mean_of_training_images(photographs, CROP)
     assert mean.shape == (3,)
-    ((test_images, _),) = _epoch(pipeline.test_batches(photographs, CROP, 4))
+    ((test_images, _),) = _epoch(pipeline.evaluation_batches(photographs, CROP, 4))
     np.testing.assert_allclose(mean, test_images.mean(axis=(0, 1, 2)), rtol=1e-5)
     batches = _epoch(pipeline.training_batches(photographs, CROP, 4, mean, 0))
     assert [images.shape for images, _ in batches] == [(4, 32, 32, 3)] * 3
@@ -96,3 +97,20 @@ def test_crops_of_photographs(photographs):
         for image, label in zip(images, labels, strict=True):
             blue[int(label)].append(image[..., 2].mean())
     assert min(blue[0]) > max(blue[1])
+
+
+@pytest.mark.parametrize(
+    ("images", "at_most"), [(355, 256), (355, 128), (50_000, 256), (10_000, 500), (17, 8)]
+)
+@pytest.mark.parametrize("devices", [1, 2, 3, 8])
+def test_no_device_is_left_without_images(images, at_most, devices):
+    if (images, devices) == (17, 8):
+        with pytest.raises(UserError, match="17 test images cannot be shared out to 8 devices"):
+            pipeline.shared_batch_size(images, at_most, devices)
+        return
+    size = pipeline.shared_batch_size(images, at_most, devices)
+    assert at_most // 4 <= size <= at_most
+    assert size % devices == 0
+    last = images % size or size
+    shares = [min(size // devices, last - device * (size // devices)) for device in range(devices)]
+    assert min(shares) > 0
