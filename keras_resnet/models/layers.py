@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_resnet.models.batch_norm import BatchNormalization
+
 # The values of the authors' released models and of torchvision. Keras counts momentum the other way
 # round from PyTorch: 0.9 here is 0.1 there.
 BATCH_NORM_EPSILON = 1e-5
@@ -67,7 +69,7 @@ def dense_bn(
 
 
 def _bn(x: keras.KerasTensor, axis: int, activation: str | None, name: str) -> keras.KerasTensor:
-    x = keras.layers.BatchNormalization(
+    x = BatchNormalization(
         axis=axis,
         momentum=BATCH_NORM_MOMENTUM,
         epsilon=BATCH_NORM_EPSILON,

@@ -1,0 +1,69 @@
+"""Batch normalisation in one operation where the backend has one."""
+
+import math
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' BatchNormalization, computed by TensorFlow's fused kernel where it can be.
+
+    Same variables, arguments, outputs and gradients as the stock layer, which takes a dozen operations and
+    casts half types up and down. The fused kernel computes float16 and bfloat16 images with float32
+    statistics. Falls back to the stock layer on other backends, for anything but feature maps with channels
+    last, and for synchronized, masked or renormalising layers.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None or not self._can_be_fused(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf  # only ever reached on the TensorFlow backend
+
+        mean, variance = self.moving_mean, self.moving_variance
+        batch_statistics = bool(training) and self.trainable
+        if batch_statistics:
+            # The kernel moves the averages as well, with a variance that has Bessel's correction,
+            # n / (n - 1); the stock layer's has none. Correcting the old average before and undoing both
+            # afterwards leaves the average without it.
+            correction = _bessel(inputs)
+            variance = variance * correction
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=tf.convert_to_tensor(mean),
+            variance=tf.convert_to_tensor(variance),
+            epsilon=self.epsilon,
+            exponential_avg_factor=1 - self.momentum if batch_statistics else 1.0,
+            is_training=batch_statistics,
+        )
+        if batch_statistics:
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance * (1 / correction))
+        return y
+
+    def _can_be_fused(self, inputs) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and self.scale
+            and self.center
+            and not self.synchronized
+            and not self.renorm
+            and self.variable_dtype == "float32"
+            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "float16", "bfloat16")
+        )
+
+
+def _bessel(inputs):
+    """n / (n - 1) for n = N * H * W: a number where the shape is known, or else a scalar tensor."""
+    import tensorflow as tf
+
+    known = inputs.shape[:3]
+    if None not in known:
+        n = math.prod(known)
+        return n / max(n - 1, 1)
+    n = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+    return n / tf.maximum(n - 1, 1)
