@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ResNet152,
     )
     from keras_resnet.models.saving import load_model
+    from keras_resnet.models.surgery import fold_batch_norm
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "conv_bn",
     "dense_block",
     "dense_bn",
+    "fold_batch_norm",
     "identity_shortcut",
     "load_model",
     "projection_shortcut",
@@ -68,6 +70,7 @@ __getattr__, __dir__ = lazy_names(
         "complexity": "keras_resnet.models.complexity",
         "conv_bn": "keras_resnet.models.layers",
         "dense_bn": "keras_resnet.models.layers",
+        "fold_batch_norm": "keras_resnet.models.surgery",
         "load_model": "keras_resnet.models.saving",
         "basic_block": _BLOCKS,
         "bottleneck_block": _BLOCKS,

@@ -9,6 +9,7 @@ import keras
 from keras_resnet.models import architectures
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.blocks import basic_block, bottleneck_block
+from keras_resnet.models.deep import room_to_recurse
 from keras_resnet.models.layers import conv_bn, he_normal
 
 Activation = str | Callable | None
@@ -76,7 +77,8 @@ def ResNet(
         pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
         x = pool(name=f"{pooling}_pool")(x)
 
-    model = keras.Model(inputs, x, name=name or architecture.name)
+    with room_to_recurse():
+        model = keras.Model(inputs, x, name=name or architecture.name)
     if weights is not None:
         _load(model, weights)
     return model

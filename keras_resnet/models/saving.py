@@ -6,6 +6,7 @@ import keras
 
 # Registers the layers that a saved model may name.
 import keras_resnet.models.layers  # noqa: F401
+from keras_resnet.models.deep import room_to_recurse
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
@@ -16,4 +17,5 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         ValueError: there is no such file, or it is no Keras model.
     """
-    return keras.saving.load_model(path)
+    with room_to_recurse():
+        return keras.saving.load_model(path)
