@@ -1,6 +1,7 @@
 """The paper's optimiser."""
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -28,8 +29,20 @@ class CoupledSGD(keras.optimizers.SGD):
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        gradient = keras.ops.add(gradient, keras.ops.multiply(variable, self.l2))
-        super().update_step(gradient, variable, learning_rate)
+        # Python operators, not keras.ops, and one kernel for velocity and weight: a net has hundreds of
+        # variables, and every operation a variable has is traced, optimised and scheduled for each.
+        gradient = tf.cast(gradient, variable.dtype) + self.l2 * variable
+        if not self.momentum or self.nesterov:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        velocity = self.momentums[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=self.momentum,
+        )
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
