@@ -1,11 +1,12 @@
 """Training: compile and fit, with the paper's schedule."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import keras
 import tensorflow as tf
 
+from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.progress import ProgressBar
 from keras_resnet.training.recipes import Recipe
@@ -35,6 +36,8 @@ def train(
     *,
     history_file: pathlib.Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    jit_compile: bool = False,
+    rematerialized: Collection[str] = (),
 ) -> keras.callbacks.History:
     """Train a classifier and return what was measured after each epoch.
 
@@ -42,19 +45,24 @@ def train(
     this in the scope of the strategy in which the model was built.
 
     Args:
-        model: gives class probabilities.
+        model: a flat net that gives class probabilities; its weights are trained in place.
         train_batches: (images, integer labels).
         validation_batches: the same; their error drives the learning rate.
         history_file: CSV file that gets a line after each epoch.
         callbacks: the user's own.
+        jit_compile: whether XLA compiles the step; it cannot under a strategy of several devices.
+        rematerialized: stages (`conv2`, ...) whose inner activations are computed again for the gradients
+            instead of being kept.
     """
-    model.compile(
+    trained = BlockwiseModel(model, rematerialized)
+    trained.compile(
         optimizer=CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay),
         loss="sparse_categorical_crossentropy",
         metrics=[Error()],
-        # XLA cannot compile a step under a strategy, and makes small CPU steps slower.
-        jit_compile=False,
+        jit_compile=jit_compile,
     )
+    # Here and not in the first step, where TensorFlow would trace the making of each velocity.
+    trained.optimizer.build(trained.trainable_variables)
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_error",
         mode="min",
@@ -65,7 +73,7 @@ def train(
         verbose=1,
     )
     files = [keras.callbacks.CSVLogger(str(history_file))] if history_file else []
-    return model.fit(
+    return trained.fit(
         train_batches,
         validation_data=validation_batches,
         epochs=recipe.epochs,

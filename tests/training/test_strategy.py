@@ -54,8 +54,10 @@ def _train(*devices, synchronized):
 def float64():
     """Where a sum over devices rounds otherwise, a ReLU may open that was closed; not with 29 bits more."""
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 def test_two_devices_train_as_one(float64):

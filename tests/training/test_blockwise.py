@@ -1,0 +1,122 @@
+"""The blockwise model computes what the flat net computes, and changes the flat net's weights."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.models import architectures, resnet
+from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.optimizer import CoupledSGD
+from keras_resnet.training.strategy import make_strategy, synchronize_batch_norm
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(4, 16, 16, 3)).astype("float32")
+LABELS = np.array([0, 1, 2, 1])
+STAGES = ("conv2", "conv3", "conv4")
+
+
+def _net(block="basic", shortcut="B"):
+    keras.utils.set_random_seed(0)
+    net = architectures.Architecture("net", (3, 2), (4, 8), block=block, stem="cifar", shortcut=shortcut)
+    return resnet.ResNet(net, input_shape=(16, 16, 3), classes=3)
+
+
+def _after_training(net, wrap):
+    trained = wrap(net)
+    trained.compile(CoupledSGD(0.05, 0.9, 1e-3), "sparse_categorical_crossentropy", jit_compile=False)
+    losses = [float(trained.train_on_batch(IMAGES, LABELS)) for _ in range(3)]
+    return losses, net.get_weights(), trained
+
+
+@pytest.mark.parametrize("rematerialized", [(), STAGES], ids=["kept", "rematerialized"])
+@pytest.mark.parametrize("shortcut", ["A", "C", None])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_trains_as_the_flat_net(block, shortcut, rematerialized):
+    losses, weights, _ = _after_training(
+        _net(block, shortcut), lambda net: BlockwiseModel(net, rematerialized)
+    )
+    flat_losses, flat_weights, _ = _after_training(_net(block, shortcut), lambda net: net)
+    np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
+    for ours, theirs in zip(weights, flat_weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_predicts_as_the_flat_net():
+    net = _net()
+    _after_training(net, BlockwiseModel)  # averages that are not those of a new net
+    np.testing.assert_allclose(
+        BlockwiseModel(net).predict(IMAGES, verbose=0), net.predict(IMAGES, verbose=0), atol=1e-6
+    )
+
+
+def _functions(model):
+    step = tf.function(lambda images: model(images, training=True))
+    graph = step.get_concrete_function(tf.TensorSpec((4, 16, 16, 3))).graph
+    calls = [operation for operation in graph.get_operations() if operation.type.endswith("PartitionedCall")]
+    return len(calls), len({operation.get_attr("f").name for operation in calls})
+
+
+def test_equal_blocks_share_one_function():
+    # Of 5 blocks, those that change dimensions, if only on their shortcut, are of their own kind.
+    assert _functions(BlockwiseModel(_net(shortcut="A"))) == (5, 3)
+    assert _functions(_net(shortcut="A")) == (0, 0)
+
+
+def test_layers_of_unknown_kind_are_called_one_by_one():
+    x = inputs = keras.Input((16, 16, 3))
+    x = resnet.conv_bn(x, 4, 3, name="conv2_block1_1")
+    x = keras.layers.Dropout(0.5, name="conv2_block1_drop")(x)
+    x = resnet.conv_bn(x, 4, 3, name="conv2_block2_1")
+    model = BlockwiseModel(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)))
+    assert _functions(model) == (1, 1)
+
+
+def test_saves_and_loads_as_the_flat_net(tmp_path):
+    net = _net()
+    *_, trained = _after_training(net, BlockwiseModel)
+    trained.save_weights(tmp_path / "net.weights.h5")
+    again = _net()
+    again.load_weights(tmp_path / "net.weights.h5")
+    for ours, theirs in zip(again.get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_types(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        losses, _, trained = _after_training(_net(), BlockwiseModel)
+        flat_losses, _, flat = _after_training(_net(), lambda net: net)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose(losses, flat_losses, rtol=2e-2)
+    assert type(trained.optimizer) is type(flat.optimizer)
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_under_a_mirrored_strategy(synchronized):
+    results = []
+    for wrap in (BlockwiseModel, lambda net: net):
+        with make_strategy("CPU:0", "CPU:1").scope():
+            net = _net()
+            if synchronized:
+                synchronize_batch_norm(net)
+            trained = wrap(net)
+            trained.compile(CoupledSGD(0.05, 0.9, 1e-3), "sparse_categorical_crossentropy", jit_compile=False)
+            batches = tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat(3)
+            losses = trained.fit(batches, epochs=2, verbose=0).history["loss"]
+        results.append((losses, net.get_weights()))
+    (losses, weights), (flat_losses, flat_weights) = results
+    np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
+    for ours, theirs in zip(weights, flat_weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_compiled_by_xla():
+    losses = []
+    for compiled in (True, False):
+        trained = BlockwiseModel(_net())
+        trained.compile(CoupledSGD(0.05), "sparse_categorical_crossentropy", jit_compile=compiled)
+        losses.append([float(trained.train_on_batch(IMAGES, LABELS)) for _ in range(2)])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
