@@ -101,8 +101,9 @@ class ZeroPaddingShortcut(keras.layers.Layer):
         rank = len(x.shape)
         axis = self._axis(rank)
         if self.stride > 1:
-            every = slice(None, None, self.stride)
-            x = x[tuple(slice(None) if i in (0, axis) else every for i in range(rank))]
+            # The average of one pixel, every stride-th: a strided slice and its gradient take three times
+            # as long.
+            x = keras.ops.average_pool(x, 1, self.stride, data_format=self.data_format)
         new = self.filters - x.shape[axis]
         return keras.ops.pad(x, [(0, new if i == axis else 0) for i in range(rank)])
 
@@ -141,7 +142,9 @@ class MeanSubtraction(keras.layers.Layer):
         )
 
     def call(self, x):
-        return keras.ops.cast(x, self.compute_dtype) - keras.ops.cast(self.mean, self.compute_dtype)
+        # In the type of the mean: a half type would round it, to whole grey levels as bfloat16.
+        difference = keras.ops.cast(x, self.variable_dtype) - self.mean
+        return keras.ops.cast(difference, self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), "mean_shape": self.mean_shape}

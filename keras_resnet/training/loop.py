@@ -28,6 +28,25 @@ class Error(keras.metrics.SparseCategoricalAccuracy):
         return 1.0 - super().result()
 
 
+def compile_for_training(
+    model: keras.Model, recipe: Recipe, *, jit_compile: bool = False, rematerialized: Collection[str] = ()
+) -> keras.Model:
+    """A compiled model that shares layers and weights with a flat one; `train` fits it.
+
+    Args: as of `train`.
+    """
+    trained = BlockwiseModel(model, rematerialized)
+    trained.compile(
+        optimizer=CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay),
+        loss="sparse_categorical_crossentropy",
+        metrics=[Error()],
+        jit_compile=jit_compile,
+    )
+    # Here and not in the first step, where TensorFlow would trace the making of each velocity.
+    trained.optimizer.build(trained.trainable_variables)
+    return trained
+
+
 def train(
     model: keras.Model,
     train_batches: tf.data.Dataset,
@@ -54,15 +73,7 @@ def train(
         rematerialized: stages (`conv2`, ...) whose inner activations are computed again for the gradients
             instead of being kept.
     """
-    trained = BlockwiseModel(model, rematerialized)
-    trained.compile(
-        optimizer=CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay),
-        loss="sparse_categorical_crossentropy",
-        metrics=[Error()],
-        jit_compile=jit_compile,
-    )
-    # Here and not in the first step, where TensorFlow would trace the making of each velocity.
-    trained.optimizer.build(trained.trainable_variables)
+    trained = compile_for_training(model, recipe, jit_compile=jit_compile, rematerialized=rematerialized)
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_error",
         mode="min",

@@ -138,6 +138,34 @@ def test_seed_repeats_the_run(tmp_path):
     assert histories[0] == pytest.approx(histories[1], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--mixed_precision=bfloat16"],
+        # A CPU computes float16 by way of float32, and slowly.
+        pytest.param(["--mixed_precision=float16"], marks=pytest.mark.slow),
+        ["--jit_compile", "--rematerialize=conv3,conv4"],
+    ],
+    ids=" ".join,
+)
+def test_flags_of_speed_and_memory_leave_float32_files(tmp_path, flags):
+    result = _train("--depth=8", "--epochs=6", *flags, f"--output_dir={tmp_path}", "--run_name=run")
+    assert result.returncode == 0, result.stderr
+    model = keras_resnet.load_model(tmp_path / "run" / "model.keras")
+    assert {layer.compute_dtype for layer in model.layers} <= {"float32", "uint8"}
+    images, labels = digits.load("test")
+    accuracy = (model.predict(images, verbose=0).argmax(-1) == labels).mean()
+    assert accuracy > 0.8
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in result.stdout
+
+
+def test_runtime_settings_of_the_environment_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    result = _train("--depth=8", "--epochs=1", f"--output_dir={tmp_path}")
+    assert "TF_ENABLE_ONEDNN_OPTS=0, TF_NUM_INTRAOP_THREADS=1" in result.stdout
+
+
 @pytest.mark.slow
 def test_bottleneck_net_on_small_images(tmp_path):
     """`--depth=50 --shortcut=B` and nothing else works on the default data; here for one epoch."""

@@ -1,0 +1,220 @@
+"""Runs the sides of a benchmark in turn and says how they compare.
+
+Each side is a process of its own, with its own threads and settings, that waits while another is measured:
+no side runs beside another, and a slow minute of the machine meets all of them.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+OURS = "keras_resnet"
+_PACKAGES = (
+    "keras",
+    "keras-hub",
+    "numpy",
+    "onnxruntime",
+    "tensorflow",
+    "torch",
+    "torchvision",
+    "ai-edge-litert",
+)
+
+Measure = Callable[[], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One way to do the work.
+
+    Args:
+        make: prepares it, warm-up included, and gives the function that does and measures it once.
+        environment: variables to set before Python starts.
+        share: share of this side's own peak to print, None for most: see `Benchmark.peak`.
+    """
+
+    make: Callable[[argparse.Namespace], Measure]
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """The same work by several sides.
+
+    Args:
+        name: of the file of results.
+        work: what is measured, with `{options}` of the command line.
+        unit: of one measurement.
+        sides: by name; ours is called `keras_resnet`.
+        options: of the command line, with their defaults; an integer each.
+        repetitions: measurements of each side.
+        fresh: whether each measurement takes a new process: it measures the start.
+        needs: by other side, what ours has to be times theirs.
+    """
+
+    name: str
+    work: str
+    unit: str
+    sides: Mapping[str, Side]
+    options: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    repetitions: int = 5
+    fresh: bool = False
+    needs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def main(benchmark: Benchmark) -> None:
+    """The command line of a benchmark: measure, print a Markdown table, store it as JSON."""
+    parser = argparse.ArgumentParser(description=benchmark.work)
+    for option, default in benchmark.options.items():
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--repetitions", type=int, default=benchmark.repetitions)
+    parser.add_argument("--side", choices=benchmark.sides, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        _serve(benchmark.sides[options.side].make(options))
+        return
+    values = _measure(benchmark, options)
+    record = _record(benchmark, options, values)
+    print(markdown([record]), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    suffix = "".join(f"-{name}{getattr(options, name)}" for name in benchmark.options)
+    (RESULTS / f"{benchmark.name}{suffix}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _serve(measure: Measure) -> None:
+    print("READY", flush=True)
+    for _ in sys.stdin:
+        print(f"VALUE {measure()!r}", flush=True)
+
+
+def _measure(benchmark: Benchmark, options: argparse.Namespace) -> dict[str, list[float]]:
+    values: dict[str, list[float]] = {name: [] for name in benchmark.sides}
+    with contextlib.ExitStack() as running:
+        workers = {}
+        if not benchmark.fresh:
+            workers = {name: running.enter_context(_Worker(benchmark, name)) for name in benchmark.sides}
+        for repetition in range(options.repetitions):
+            # Every second round the other way round, so that no side always follows the same one.
+            for name in list(benchmark.sides)[:: 1 if repetition % 2 == 0 else -1]:
+                if benchmark.fresh:
+                    with _Worker(benchmark, name) as worker:
+                        value = worker.measure()
+                else:
+                    value = workers[name].measure()
+                values[name].append(value)
+                print(
+                    f"{repetition + 1}/{options.repetitions} {name}: {value:.4g} {benchmark.unit}",
+                    file=sys.stderr,
+                )
+    return values
+
+
+class _Worker:
+    """A side in its process."""
+
+    def __init__(self, benchmark: Benchmark, side: str):
+        environment = {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "KERAS_BACKEND": "tensorflow",
+            **os.environ,
+            **benchmark.sides[side].environment,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, *sys.argv, f"--side={side}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if "BENCH_VERBOSE" not in os.environ else None,
+            text=True,
+            env=environment,
+        )
+        self._side = side
+        self._expect("READY")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+
+    def measure(self) -> float:
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._expect("VALUE"))
+
+    def _expect(self, word: str) -> str:
+        for line in self._process.stdout:
+            if line.startswith(word):
+                return line.removeprefix(word)
+        raise SystemExit(f"{self._side} ended before its time; set BENCH_VERBOSE=1 to see why.")
+
+
+def _record(benchmark: Benchmark, options: argparse.Namespace, values: Mapping[str, Sequence[float]]) -> dict:
+    ours = values[OURS]
+    sides = {}
+    for name, measured in values.items():
+        ratios = [mine / theirs for mine, theirs in zip(ours, measured, strict=True)]
+        sides[name] = {
+            "values": [float(f"{value:.5g}") for value in measured],
+            "ratio": round(statistics.median(ratios), 3),
+            "need": benchmark.needs.get(name),
+        }
+    return {
+        "work": benchmark.work.format(**vars(options)),
+        "unit": benchmark.unit,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "sides": sides,
+    }
+
+
+def markdown(records: Sequence[dict]) -> str:
+    """A table of records: a line for each side."""
+    lines = [
+        "| work | by | median | smallest to largest | keras_resnet is | needed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        for name, side in record["sides"].items():
+            values = side["values"]
+            ratio = "" if name == OURS else f"{side['ratio']:.2f}x"
+            need = f"{side['need']:g}x" if side["need"] else ""
+            lines.append(
+                f"| {record['work']} | {name} | {statistics.median(values):.3g} {record['unit']} | "
+                f"{min(values):.3g} to {max(values):.3g} | {ratio} | {need} |"
+            )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores and memory, as far as the system tells."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+        flags = next((line.split() for line in lines if line.startswith("flags")), [])
+        best = [kind for kind in ("amx_tile", "avx512f", "avx2") if kind in flags]
+        model += f" ({', '.join(best)})"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def versions() -> dict[str, str]:
+    """Version of each package that may have a part in a benchmark."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

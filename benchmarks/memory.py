@@ -1,0 +1,53 @@
+"""Peak of resident memory while ResNet-50 trains on 224x224 images."""
+
+import resource
+
+from compare import OURS, Benchmark, Side, main
+from work import as_a_user_gets_it, as_we_train_it, fit, our_environment
+
+STEPS = 3
+
+
+def peak_of(step):
+    step(STEPS)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def ours(options):
+    import keras_resnet
+
+    model = as_we_train_it(keras_resnet.ResNet50())
+    return lambda: peak_of(fit(model, options.batch, 224, 1000))
+
+
+def rematerialized(options):
+    import keras_resnet
+
+    model = as_we_train_it(keras_resnet.ResNet50(), ("conv2", "conv3", "conv4", "conv5"))
+    return lambda: peak_of(fit(model, options.batch, 224, 1000))
+
+
+def keras_applications(options):
+    import keras
+
+    model = keras.applications.ResNet50(weights=None)
+    return lambda: peak_of(fit(as_a_user_gets_it(model), options.batch, 224, 1000))
+
+
+BENCHMARK = Benchmark(
+    name="memory-resnet50",
+    work="peak memory of ResNet-50 train steps, 224x224, batch {batch}",
+    unit="GiB",
+    sides={
+        OURS: Side(ours, our_environment()),
+        "keras_resnet, all stages rematerialized": Side(rematerialized, our_environment()),
+        "keras.applications": Side(keras_applications),
+    },
+    options={"batch": 16},
+    repetitions=3,
+    fresh=True,
+    needs={"keras.applications": 0.95},
+)
+
+if __name__ == "__main__":
+    main(BENCHMARK)

@@ -1,0 +1,110 @@
+"""The work that several benchmarks measure: a train step, by each of the libraries."""
+
+import time
+
+import numpy as np
+import psutil
+
+ONEDNN_OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+MOMENTUM, WEIGHT_DECAY, LEARNING_RATE = 0.9, 1e-4, 0.1
+
+
+def images(batch: int, size: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(batch, size, size, channels)).astype("float32")
+
+
+def labels(batch: int, classes: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, classes, batch)
+
+
+def images_per_second(step, batch: int, steps: int, warm_up: int = 2):
+    """A measurement of `step`, called with the number of steps to take."""
+    step(warm_up)
+
+    def measure():
+        start = time.perf_counter()
+        step(steps)
+        return batch * steps / (time.perf_counter() - start)
+
+    return measure
+
+
+def milliseconds_an_image(run, batch: int, runs: int):
+    """A measurement of `run`, called once for a batch."""
+    run()
+    run()
+
+    def measure():
+        start = time.perf_counter()
+        for _ in range(runs):
+            run()
+        return 1000 * (time.perf_counter() - start) / (batch * runs)
+
+    return measure
+
+
+def seconds_since_start(step) -> float:
+    """Seconds from the start of this process to the end of one step."""
+    step(1)
+    return time.time() - psutil.Process().create_time()
+
+
+def fit(model, batch: int, size: int, classes: int):
+    """Keras' fit on one batch again and again."""
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensors((images(batch, size), labels(batch, classes))).repeat()
+    # Leaving an endless dataset waits for its autotuner, which wakes up after 5, 10, 20 seconds.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    data = data.with_options(options)
+    return lambda steps: model.fit(data, steps_per_epoch=steps, epochs=1, verbose=0)
+
+
+def as_a_user_gets_it(model):
+    """A Keras model, compiled as its documentation shows."""
+    import keras
+
+    model.compile(
+        keras.optimizers.SGD(LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def as_we_train_it(model, rematerialized=()):
+    """One of our models, as `keras_resnet train` trains it."""
+    from keras_resnet.training.loop import compile_for_training
+    from keras_resnet.training.recipes import Recipe
+
+    recipe = Recipe("benchmark", 1, 1, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
+    return compile_for_training(model, recipe, rematerialized=rematerialized)
+
+
+def torch_steps(net, batch: int, size: int, classes: int):
+    """Train steps of a PyTorch net, channels last."""
+    import torch
+
+    net = net.to(memory_format=torch.channels_last).train()
+    x = torch.from_numpy(images(batch, size).transpose(0, 3, 1, 2)).contiguous(
+        memory_format=torch.channels_last
+    )
+    y = torch.from_numpy(labels(batch, classes))
+    optimizer = torch.optim.SGD(net.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    loss = torch.nn.CrossEntropyLoss()
+
+    def step(steps):
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss(net(x), y).backward()
+            optimizer.step()
+
+    return step
+
+
+def our_environment() -> dict[str, str]:
+    """What `keras_resnet train` sets before it imports TensorFlow."""
+    from keras_resnet.training.runtime import SETTINGS
+
+    return dict(SETTINGS)
