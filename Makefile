@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow lint clean
+.PHONY: train test test-slow bench lint clean
 
 # Extra flags: make train ARGS="--depth=50 --shortcut=B"
 train: .venv/runtime-installed
@@ -16,6 +16,15 @@ test: .venv/test-installed lint
 # What is too long for every run, and is run before an issue is called done.
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Side by side with what users would pick instead; half an hour, with nothing else running.
+bench: .venv/bench-installed
+	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
+		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
+		"inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
+		fed.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
+		"scaling.py --by=batch" "scaling.py --by=size" "scaling.py --by=depth"; \
+	do echo "benchmarks/$$work"; $(BIN)/python benchmarks/$$work; done; $(BIN)/python benchmarks/table.py
 
 lint: .venv/test-installed
 	$(BIN)/ruff check .
@@ -30,6 +39,10 @@ $(BIN)/python:
 
 .venv/runtime-installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
+	touch $@
+
+.venv/bench-installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[bench]'
 	touch $@
 
 .venv/test-installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -5,7 +5,7 @@ import resource
 from compare import OURS, Benchmark, Side, main
 from work import as_a_user_gets_it, as_we_train_it, fit, our_environment
 
-STEPS = 3
+STEPS = 2
 
 
 def peak_of(step):

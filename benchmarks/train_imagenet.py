@@ -13,22 +13,24 @@ from work import (
     torch_steps,
 )
 
-STEPS = 2
+IMAGES = 32  # of one measurement: two steps of 16
+
+
+def speed(step, batch):
+    return images_per_second(step, batch, IMAGES // batch, warm_up=1)
 
 
 def ours(options):
     import keras_resnet
 
-    return images_per_second(
-        fit(as_we_train_it(keras_resnet.ResNet50()), options.batch, 224, 1000), options.batch, STEPS
-    )
+    return speed(fit(as_we_train_it(keras_resnet.ResNet50()), options.batch, 224, 1000), options.batch)
 
 
 def keras_applications(options):
     import keras
 
     model = as_a_user_gets_it(keras.applications.ResNet50(weights=None))
-    return images_per_second(fit(model, options.batch, 224, 1000), options.batch, STEPS)
+    return speed(fit(model, options.batch, 224, 1000), options.batch)
 
 
 def keras_hub(options):
@@ -44,14 +46,14 @@ def keras_hub(options):
         image_shape=(224, 224, 3),
     )
     model = keras_hub.models.ResNetImageClassifier(backbone, num_classes=1000, activation="softmax")
-    return images_per_second(fit(as_a_user_gets_it(model), options.batch, 224, 1000), options.batch, STEPS)
+    return speed(fit(as_a_user_gets_it(model), options.batch, 224, 1000), options.batch)
 
 
 def torchvision(options):
     import torchvision
 
     net = torchvision.models.resnet50(weights=None)
-    return images_per_second(torch_steps(net, options.batch, 224, 1000), options.batch, STEPS)
+    return speed(torch_steps(net, options.batch, 224, 1000), options.batch)
 
 
 def gemm_peak(options):
@@ -92,6 +94,7 @@ BENCHMARK = Benchmark(
         "GEMM peak": Side(gemm_peak),
     },
     options={"batch": 16},
+    repetitions=3,  # six sides of several seconds a step
     needs={
         "keras.applications": 1.6,
         "KerasHub": 1.7,

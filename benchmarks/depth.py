@@ -1,0 +1,105 @@
+"""What depth costs before a CIFAR net trains: build, first step, operations of the step, memory.
+
+    python benchmarks/depth.py                        # as `keras_resnet train` trains
+    python benchmarks/depth.py --kind=rematerialized  # activations computed again for the gradients
+    python benchmarks/depth.py --kind=flat            # as Keras' own fit traces it
+
+Each depth in a process of its own.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from compare import RESULTS, machine, versions
+from work import as_a_user_gets_it, as_we_train_it, images, labels, our_environment
+
+DEPTHS = {
+    "blockwise": (110, 218, 434, 1202),
+    "rematerialized": (110, 218, 434, 1202),
+    "flat": (110, 218, 434),  # 1202 takes minutes, to show the same again
+}
+BATCH = 32
+STAGES = ("conv2", "conv3", "conv4")
+
+
+def measure(depth: int, kind: str) -> dict:
+    import tensorflow as tf
+
+    import keras_resnet
+
+    start = time.perf_counter()
+    net = keras_resnet.CifarResNet(depth)
+    built = time.perf_counter()
+    model = {
+        "blockwise": lambda: as_we_train_it(net),
+        "rematerialized": lambda: as_we_train_it(net, STAGES),
+        "flat": lambda: as_a_user_gets_it(net),
+    }[kind]()
+    x, y = images(BATCH, 32), labels(BATCH, 10)
+    model.train_on_batch(x, y)
+    first = time.perf_counter()
+    model.train_on_batch(x, y)
+    second = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    traced = tf.function(model.train_step).get_concrete_function(
+        (tf.TensorSpec(x.shape), tf.TensorSpec(y.shape, "int64"))
+    )
+    return {
+        "depth": depth,
+        "kind": kind,
+        "build s": built - start,
+        "first step s": first - built - (second - first),
+        "step s": second - first,
+        "peak GiB": peak,
+        "operations": len(traced.graph.get_operations()),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--one", nargs=2, metavar=("DEPTH", "KIND"), help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=DEPTHS, default="blockwise")
+    options = parser.parse_args()
+    if options.one:
+        print("VALUE", json.dumps(measure(int(options.one[0]), options.one[1])))
+        return
+    rows = []
+    for depth in DEPTHS[options.kind]:
+        rows.append(_in_a_process(depth, options.kind))
+        print(rows[-1], file=sys.stderr)
+    date = datetime.date.today().isoformat()
+    record = {"date": date, "machine": machine(), "versions": versions(), "batch": BATCH, "rows": rows}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"depth-{options.kind}.json").write_text(json.dumps(record, indent=1) + "\n")
+    print(markdown(record))
+
+
+def _in_a_process(depth: int, kind: str) -> dict:
+    command = [sys.executable, __file__, "--one", str(depth), kind]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **our_environment()}
+    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    with contextlib.suppress(StopIteration):
+        line = next(line for line in output.stdout.splitlines() if line.startswith("VALUE"))
+        return json.loads(line.removeprefix("VALUE"))
+    raise SystemExit(f"depth {depth}, {kind}: {output.stderr[-2000:]}")
+
+
+def markdown(record: dict) -> str:
+    """A table, a line for each depth and kind."""
+    columns = list(record["rows"][0])
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in record["rows"]:
+        cells = [f"{value:.3g}" if isinstance(value, float) else f"{value}" for value in row.values()]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

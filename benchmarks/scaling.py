@@ -1,0 +1,98 @@
+"""Training speed and memory against batch size, image size and depth, with a figure.
+
+    python benchmarks/scaling.py --by=batch     # or --by=size, --by=depth
+
+Each point in a process of its own. The figure of all that is stored is drawn to docs/scaling.png.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+from compare import RESULTS, machine, versions
+from work import as_we_train_it, fit, images_per_second, our_environment
+
+# (depth, image size, batch) of each point.
+POINTS = {
+    "batch": [(50, 224, batch) for batch in (1, 2, 4, 8, 16, 32, 64)],
+    "size": [(50, size, 16) for size in (64, 96, 128, 160, 224, 288)],
+    "depth": [(depth, 224, 16) for depth in (18, 34, 50, 101, 152)],
+}
+FIGURE = pathlib.Path(__file__).parents[1] / "docs" / "scaling.png"
+LABELS = {
+    "batch": "batch size, ResNet-50 at 224",
+    "size": "image size, ResNet-50, batch 16",
+    "depth": "depth, 224, batch 16",
+}
+
+
+def measure(depth: int, size: int, batch: int) -> dict:
+    import keras_resnet
+
+    net = getattr(keras_resnet, f"ResNet{depth}")(input_shape=(size, size, 3))
+    steps = max(2, 16 // batch)
+    speed = images_per_second(fit(as_we_train_it(net), batch, size, 1000), batch, steps, warm_up=1)()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"depth": depth, "size": size, "batch": batch, "images/s": speed, "peak GiB": peak}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--by", choices=POINTS, default="batch")
+    parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print("VALUE", json.dumps(measure(*options.one)))
+        return
+    points = []
+    for point in POINTS[options.by]:
+        points.append(_in_a_process(point))
+        print(points[-1], file=sys.stderr)
+    date = datetime.date.today().isoformat()
+    record = {"date": date, "machine": machine(), "versions": versions(), "points": points}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"scaling-{options.by}.json").write_text(json.dumps(record, indent=1) + "\n")
+    draw()
+
+
+def _in_a_process(point) -> dict:
+    command = [sys.executable, __file__, "--one", *map(str, point)]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **our_environment()}
+    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    lines = [line for line in output.stdout.splitlines() if line.startswith("VALUE")]
+    if not lines:
+        raise SystemExit(f"{point}: {output.stderr[-2000:]}")
+    return json.loads(lines[0].removeprefix("VALUE"))
+
+
+def draw() -> None:
+    """Speed above, memory below, a column for each thing it depends on."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, len(POINTS), figsize=(12, 6), sharex="col")
+    for column, by in enumerate(POINTS):
+        file = RESULTS / f"scaling-{by}.json"
+        if not file.exists():
+            continue
+        points = json.loads(file.read_text())["points"]
+        for row, quantity in enumerate(("images/s", "peak GiB")):
+            axis = axes[row][column]
+            axis.plot([p[by] for p in points], [p[quantity] for p in points], "o-", color="black")
+            axis.set_ylabel(quantity)
+            axis.set_ylim(bottom=0)
+            axis.grid(alpha=0.3)
+        axes[1][column].set_xlabel(LABELS[by])
+    figure.tight_layout()
+    figure.savefig(FIGURE, dpi=100)
+
+
+if __name__ == "__main__":
+    main()
