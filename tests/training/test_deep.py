@@ -29,7 +29,7 @@ def test_1202_layers_train_save_load_fold_and_export(tmp_path):
     assert np.isfinite(loss)
     assert not np.array_equal(net.get_layer("conv4_block200_2_conv").get_weights()[0], before)
 
-    # A net that has seen one batch overflows with averages that have not; give it averages of a trained one's size.
+    # Averages as of a trained net: those it was born with let 600 blocks add up to infinity.
     for layer in net.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_variance.assign(np.full(layer.moving_variance.shape, 50, "float32"))
