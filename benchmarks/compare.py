@@ -41,7 +41,6 @@ class Side:
     Args:
         make: prepares it, warm-up included, and gives the function that does and measures it once.
         environment: variables to set before Python starts.
-        share: share of this side's own peak to print, None for most: see `Benchmark.peak`.
     """
 
     make: Callable[[argparse.Namespace], Measure]
@@ -85,11 +84,9 @@ def main(benchmark: Benchmark) -> None:
         _serve(benchmark.sides[options.side].make(options))
         return
     values = _measure(benchmark, options)
-    record = _record(benchmark, options, values)
-    print(markdown([record]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
     suffix = "".join(f"-{name}{getattr(options, name)}" for name in benchmark.options)
-    (RESULTS / f"{benchmark.name}{suffix}.json").write_text(json.dumps(record, indent=1) + "\n")
+    record = store(f"{benchmark.name}{suffix}", _contents(benchmark, options, values))
+    print(markdown([record]), flush=True)
 
 
 def _serve(measure: Measure) -> None:
@@ -160,7 +157,31 @@ class _Worker:
         raise SystemExit(f"{self._side} ended before its time; set BENCH_VERBOSE=1 to see why.")
 
 
-def _record(benchmark: Benchmark, options: argparse.Namespace, values: Mapping[str, Sequence[float]]) -> dict:
+def in_a_process(script: str, *arguments: object) -> dict:
+    """What `script --one ARGUMENTS` says behind the word VALUE, in a process set up for training."""
+    from work import our_environment
+
+    command = [sys.executable, script, "--one", *map(str, arguments)]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **our_environment()}
+    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    for line in output.stdout.splitlines():
+        if line.startswith("VALUE"):
+            return json.loads(line.removeprefix("VALUE"))
+    raise SystemExit(f"{script} {arguments}: {output.stderr[-2000:]}")
+
+
+def store(name: str, contents: dict) -> dict:
+    """Keep a record among the results, with the date, the machine and the versions."""
+    date = datetime.date.today().isoformat()
+    record = {"date": date, "machine": machine(), "versions": versions(), **contents}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _contents(
+    benchmark: Benchmark, options: argparse.Namespace, values: Mapping[str, Sequence[float]]
+) -> dict:
     ours = values[OURS]
     sides = {}
     for name, measured in values.items():
@@ -173,9 +194,6 @@ def _record(benchmark: Benchmark, options: argparse.Namespace, values: Mapping[s
     return {
         "work": benchmark.work.format(**vars(options)),
         "unit": benchmark.unit,
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "versions": versions(),
         "sides": sides,
     }
 

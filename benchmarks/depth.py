@@ -8,17 +8,13 @@ Each depth in a process of its own.
 """
 
 import argparse
-import contextlib
-import datetime
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 
-from compare import RESULTS, machine, versions
-from work import as_a_user_gets_it, as_we_train_it, images, labels, our_environment
+from compare import in_a_process, store
+from work import as_a_user_gets_it, as_we_train_it, images, labels
 
 DEPTHS = {
     "blockwise": (110, 218, 434, 1202),
@@ -72,23 +68,10 @@ def main():
         return
     rows = []
     for depth in DEPTHS[options.kind]:
-        rows.append(_in_a_process(depth, options.kind))
+        rows.append(in_a_process(__file__, depth, options.kind))
         print(rows[-1], file=sys.stderr)
-    date = datetime.date.today().isoformat()
-    record = {"date": date, "machine": machine(), "versions": versions(), "batch": BATCH, "rows": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"depth-{options.kind}.json").write_text(json.dumps(record, indent=1) + "\n")
+    record = store(f"depth-{options.kind}", {"batch": BATCH, "rows": rows})
     print(markdown(record))
-
-
-def _in_a_process(depth: int, kind: str) -> dict:
-    command = [sys.executable, __file__, "--one", str(depth), kind]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **our_environment()}
-    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    with contextlib.suppress(StopIteration):
-        line = next(line for line in output.stdout.splitlines() if line.startswith("VALUE"))
-        return json.loads(line.removeprefix("VALUE"))
-    raise SystemExit(f"depth {depth}, {kind}: {output.stderr[-2000:]}")
 
 
 def markdown(record: dict) -> str:

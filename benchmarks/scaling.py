@@ -6,16 +6,13 @@ Each point in a process of its own. The figure of all that is stored is drawn to
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
 import resource
-import subprocess
 import sys
 
-from compare import RESULTS, machine, versions
-from work import as_we_train_it, fit, images_per_second, our_environment
+from compare import RESULTS, in_a_process, store
+from work import as_we_train_it, fit, images_per_second
 
 # (depth, image size, batch) of each point.
 POINTS = {
@@ -51,23 +48,10 @@ def main():
         return
     points = []
     for point in POINTS[options.by]:
-        points.append(_in_a_process(point))
+        points.append(in_a_process(__file__, *point))
         print(points[-1], file=sys.stderr)
-    date = datetime.date.today().isoformat()
-    record = {"date": date, "machine": machine(), "versions": versions(), "points": points}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"scaling-{options.by}.json").write_text(json.dumps(record, indent=1) + "\n")
+    store(f"scaling-{options.by}", {"points": points})
     draw()
-
-
-def _in_a_process(point) -> dict:
-    command = [sys.executable, __file__, "--one", *map(str, point)]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **our_environment()}
-    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    lines = [line for line in output.stdout.splitlines() if line.startswith("VALUE")]
-    if not lines:
-        raise SystemExit(f"{point}: {output.stderr[-2000:]}")
-    return json.loads(lines[0].removeprefix("VALUE"))
 
 
 def draw() -> None:

@@ -3,9 +3,10 @@
 import os
 
 # oneDNN's kernels train a ResNet-50 1.4 times and a CIFAR ResNet-20 twice as fast on a CPU with AVX2, where
-# TensorFlow leaves them off (docs/benchmarks.md). At batch 1 they make inference slower: nothing but training
-# sets this. Threads stay TensorFlow's own choice, one pool as large as the machine: fewer were slower.
+# TensorFlow leaves them off (docs/benchmarks.md). For single images they gain nothing, or lose: nothing but
+# training sets this. Threads stay TensorFlow's own choice, as many as cores: fewer were no faster.
 SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def prepare() -> str:
@@ -14,6 +15,3 @@ def prepare() -> str:
         os.environ.setdefault(name, value)
     told = [f"{name}={os.environ[name]}" for name in (*SETTINGS, *_THREADS) if name in os.environ]
     return f"TensorFlow runs with {', '.join(told)} (from the environment, or else set for training)."
-
-
-_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
