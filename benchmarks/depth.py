@@ -9,12 +9,11 @@ Each depth in a process of its own.
 
 import argparse
 import json
-import resource
 import sys
 import time
 
 from compare import in_a_process, store
-from work import as_a_user_gets_it, as_we_train_it, images, labels
+from work import as_a_user_gets_it, as_we_train_it, images, labels, peak_memory
 
 DEPTHS = {
     "blockwise": (110, 218, 434, 1202),
@@ -43,7 +42,7 @@ def measure(depth: int, kind: str) -> dict:
     first = time.perf_counter()
     model.train_on_batch(x, y)
     second = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory()
     traced = tf.function(model.train_step).get_concrete_function(
         (tf.TensorSpec(x.shape), tf.TensorSpec(y.shape, "int64"))
     )

@@ -8,11 +8,11 @@ BATCH, STEPS, IMAGES = 128, 16, 8192
 MEAN = np.full((32, 32, 3), 128, "float32")
 
 
-def _model(mean):
+def _model():
     from keras_resnet.models import architectures
     from keras_resnet.training.classifier import build_classifier
 
-    return as_we_train_it(build_classifier(architectures.cifar(20), 32, 3, 10, mean))
+    return as_we_train_it(build_classifier(architectures.cifar(20), 32, 3, 10, MEAN))
 
 
 def _source():
@@ -44,7 +44,7 @@ def fed(options):
     from keras_resnet.data.view import View
 
     batches = pipeline.training_batches(_source(), View(32, whole=True, mirrored=True), BATCH, MEAN, seed=0)
-    return images_per_second(fit_on(_model(MEAN), batches.repeat()), BATCH, STEPS, warm_up=STEPS)
+    return images_per_second(fit_on(_model(), batches.repeat()), BATCH, STEPS, warm_up=STEPS)
 
 
 def constant(options):
@@ -52,7 +52,7 @@ def constant(options):
 
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype="uint8")
     batches = tf.data.Dataset.from_tensors((pixels, np.zeros(BATCH, "int64"))).repeat()
-    return images_per_second(fit_on(_model(MEAN), batches), BATCH, STEPS, warm_up=STEPS)
+    return images_per_second(fit_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
 
 
 BENCHMARK = Benchmark(

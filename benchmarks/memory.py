@@ -1,16 +1,14 @@
 """Peak of resident memory while ResNet-50 trains on 224x224 images."""
 
-import resource
-
 from compare import OURS, Benchmark, Side, main
-from work import as_a_user_gets_it, as_we_train_it, fit, our_environment
+from work import as_a_user_gets_it, as_we_train_it, fit, our_environment, peak_memory
 
 STEPS = 2
 
 
 def peak_of(step):
     step(STEPS)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return peak_memory()
 
 
 def ours(options):

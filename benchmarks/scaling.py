@@ -8,11 +8,10 @@ Each point in a process of its own. The figure of all that is stored is drawn to
 import argparse
 import json
 import pathlib
-import resource
 import sys
 
 from compare import RESULTS, in_a_process, store
-from work import as_we_train_it, fit, images_per_second
+from work import as_we_train_it, fit, images_per_second, peak_memory
 
 # (depth, image size, batch) of each point.
 POINTS = {
@@ -34,7 +33,7 @@ def measure(depth: int, size: int, batch: int) -> dict:
     net = getattr(keras_resnet, f"ResNet{depth}")(input_shape=(size, size, 3))
     steps = max(2, 16 // batch)
     speed = images_per_second(fit(as_we_train_it(net), batch, size, 1000), batch, steps, warm_up=1)()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory()
     return {"depth": depth, "size": size, "batch": batch, "images/s": speed, "peak GiB": peak}
 
 

@@ -1,5 +1,6 @@
 """The work that several benchmarks measure: a train step, by each of the libraries."""
 
+import resource
 import time
 
 import numpy as np
@@ -35,6 +36,11 @@ def milliseconds_an_image(run, batch: int, runs: int):
         return 1000 * (time.perf_counter() - start) / (batch * runs)
 
     return measure
+
+
+def peak_memory() -> float:
+    """GiB, the most that was resident since this process began."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def seconds_since_start(step) -> float:

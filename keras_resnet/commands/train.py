@@ -121,6 +121,11 @@ def _check_numbers() -> None:
 
 
 def _check_stages(net: Architecture) -> None:
+    if FLAGS.rematerialize and FLAGS.sync_batch_norm:
+        raise UserError(
+            "--rematerialize cannot be used with --sync_batch_norm, whose blocks talk to other devices and "
+            "cannot be computed again; leave one of them out."
+        )
     stages = [f"conv{stage + 2}" for stage in range(len(net.blocks_per_stage))]
     for stage in FLAGS.rematerialize:
         if stage not in stages:

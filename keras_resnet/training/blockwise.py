@@ -53,7 +53,7 @@ class _Walk:
 
     def __init__(self, net: keras.Model, rematerialized: Collection[str]):
         (self._input,), (self._output,) = net.inputs, net.outputs
-        self._parts: list[keras.layers.Layer | _Block] = []
+        self._parts: list[keras.layers.Layer | _Call] = []
         functions: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
         layers = [layer for layer in net.layers if not isinstance(layer, keras.layers.InputLayer)]
         for name, group in itertools.groupby(layers, _block_of):

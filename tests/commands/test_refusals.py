@@ -43,6 +43,10 @@ REFUSALS = [
     ("train --patience=0", "--patience=0"),
     ("train --seed=-1", "--seed=-1"),
     ("train --mixed_precision=float8", "should be one of <none|bfloat16|float16>"),
+    (
+        "train --rematerialize=conv2 --sync_batch_norm",
+        "--rematerialize cannot be used with --sync_batch_norm",
+    ),
     ("train --rematerialize=conv2,conv5", "--rematerialize=conv5 is no stage of cifar_resnet20"),
     ("train --output_dir=/dev/null/runs", "--output_dir=/dev/null/runs cannot be written to"),
     ("train --run_name=a/b", "--run_name=a/b must be a plain folder name"),
