@@ -22,9 +22,9 @@ bench: .venv/bench-installed
 	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
 		"inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
-		fed.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
+		fed.py "precision.py --depth=50" "precision.py --depth=20" xla.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
 		"scaling.py --by=batch" "scaling.py --by=size" "scaling.py --by=depth"; \
-	do echo "benchmarks/$$work"; $(BIN)/python benchmarks/$$work; done; $(BIN)/python benchmarks/table.py
+	do date +%T; echo "benchmarks/$$work"; $(BIN)/python benchmarks/$$work; done; $(BIN)/python benchmarks/table.py
 
 lint: .venv/test-installed
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ def measure(depth: int, kind: str) -> dict:
     built = time.perf_counter()
     model = {
         "blockwise": lambda: as_we_train_it(net),
-        "rematerialized": lambda: as_we_train_it(net, STAGES),
+        "rematerialized": lambda: as_we_train_it(net, rematerialized=STAGES),
         "flat": lambda: as_a_user_gets_it(net),
     }[kind]()
     x, y = images(BATCH, 32), labels(BATCH, 10)

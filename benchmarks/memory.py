@@ -21,7 +21,8 @@ def ours(options):
 def rematerialized(options):
     import keras_resnet
 
-    model = as_we_train_it(keras_resnet.ResNet50(), ("conv2", "conv3", "conv4", "conv5"))
+    stages = ("conv2", "conv3", "conv4", "conv5")
+    model = as_we_train_it(keras_resnet.ResNet50(), rematerialized=stages)
     return lambda: peak_of(fit(model, options.batch, 224, 1000))
 
 

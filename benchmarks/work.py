@@ -93,13 +93,13 @@ def as_a_user_gets_it(model):
     return model
 
 
-def as_we_train_it(model, rematerialized=()):
+def as_we_train_it(model, **how):
     """One of our models, as `keras_resnet train` trains it."""
     from keras_resnet.training.loop import compile_for_training
     from keras_resnet.training.recipes import Recipe
 
     recipe = Recipe("benchmark", 1, 1, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
-    return compile_for_training(model, recipe, rematerialized=rematerialized)
+    return compile_for_training(model, recipe, **how)
 
 
 def torch_steps(net, batch: int, size: int, classes: int):

@@ -1,0 +1,28 @@
+"""A train step of CIFAR ResNet-20 beside the same compiled by XLA, in small batches: on a CPU XLA is slow."""
+
+from compare import OURS, Benchmark, Side, main
+from work import as_we_train_it, fit, images_per_second, our_environment
+
+BATCH = 16
+
+
+def side(jit_compile):
+    def make(options):
+        import keras_resnet
+
+        step = fit(as_we_train_it(keras_resnet.CifarResNet(20), jit_compile=jit_compile), BATCH, 32, 10)
+        return images_per_second(step, BATCH, steps=2, warm_up=1)
+
+    return Side(make, our_environment())
+
+
+BENCHMARK = Benchmark(
+    name="xla-cifar20",
+    work=f"train step of CIFAR ResNet-20, batch {BATCH}",
+    unit="images/s",
+    sides={OURS: side(False), "--jit_compile": side(True)},
+    repetitions=4,
+)
+
+if __name__ == "__main__":
+    main(BENCHMARK)
