@@ -10,34 +10,45 @@ from absl import flags
 
 from keras_resnet.errors import UserError
 
-# Module of each command, imported when it is called; each has SUMMARY, FLAGS and run().
+# Module of each command, imported when it is called. Each has SUMMARY, FLAGS and run(); one that takes an
+# argument has its name as ARGUMENT, and run(argument).
 _COMMANDS = {
     "train": "keras_resnet.commands.train",
     "inspect": "keras_resnet.commands.inspect",
+    "data inspect": "keras_resnet.commands.data_inspect",
+    "data validate": "keras_resnet.commands.data_validate",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run a command and return the exit status.
+
+    0, 1 where a command looked for faults and found some, 2 for a user's mistake, 130 for Ctrl-C.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("--help", "-h", "help"):
         print(_overview())
         return 0
-    name, *arguments = argv
+    words = 2 if " ".join(argv[:2]) in _COMMANDS else 1
+    name, arguments = " ".join(argv[:words]), argv[words:]
     if name not in _COMMANDS:
         return _refuse("", f"there is no command {name!r}; the commands are {', '.join(_COMMANDS)}.")
     command = importlib.import_module(_COMMANDS[name])
-    if any(argument in ("--help", "-help", "-h") for argument in arguments):
-        print(f"keras-resnet {name}: {command.SUMMARY}\n\n{_flags_help(command.FLAGS)}")
+    argument = getattr(command, "ARGUMENT", None)
+    if any(given in ("--help", "-help", "-h") for given in arguments):
+        usage = f"{name} {argument}" if argument else name
+        print(f"keras-resnet {usage}: {command.SUMMARY}\n\n{_flags_help(command.FLAGS)}")
         return 0
     # TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command.FLAGS.unparse_flags()  # of an earlier call in the same process
     try:
         rest = command.FLAGS([name, *arguments])[1:]
-        if rest:
-            raise UserError(f"{rest[0]!r} is no flag; flags look like --depth=20.")
-        command.run()
+        if argument and not rest:
+            raise UserError(f"{argument} is missing: keras-resnet {name} {argument}.")
+        if len(rest) > bool(argument):
+            raise UserError(f"{rest[-1]!r} is no flag; flags look like --depth=20.")
+        return command.run(*rest) or 0
     except flags.IllegalFlagValueError as error:
         return _refuse(name, f"{error}; {_help_of_named(command.FLAGS, str(error))}")
     except (UserError, flags.Error) as error:
@@ -45,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nkeras-resnet {name}: interrupted.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _refuse(command: str, message: str) -> int:
@@ -61,7 +71,7 @@ def _help_of_named(values: flags.FlagValues, message: str) -> str:
 
 def _overview() -> str:
     commands = "\n".join(
-        f"  {name:10}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
+        f"  {name:15}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
     )
     return (
         f"Residual networks as in the paper (He et al. 2015).\n\n{commands}\n\n"

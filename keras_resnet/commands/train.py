@@ -6,16 +6,16 @@ import importlib.metadata
 import math
 import pathlib
 import platform
+import re
 import shlex
 import time
 
 from absl import flags
 
 import keras_resnet
-from keras_resnet.commands import net_flags
-from keras_resnet.data import sources
-from keras_resnet.data.sources import Source
-from keras_resnet.data.view import View, choose_view
+from keras_resnet.commands import data_flags, net_flags
+from keras_resnet.data.source import Source
+from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.recipes import Recipe, default_recipe
@@ -26,13 +26,23 @@ SUMMARY = "train a net on a dataset and export it as Keras model, SavedModel and
 FLAGS = flags.FlagValues()
 
 net_flags.define(FLAGS)
-_DATA = {"flag_values": FLAGS, "module_name": "The data"}
 flags.DEFINE_string(
-    "dataset", "digits", "digits (embedded), or any TFDS image classification dataset.", **_DATA
+    "dataset",
+    "digits",
+    "digits (embedded), a folder of pictures (train/CLASS/* and val/CLASS/*, or CLASS/*), or any TFDS image "
+    "classification dataset.",
+    flag_values=FLAGS,
+    module_name=data_flags.GROUP,
 )
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default its own place.", **_DATA)
-flags.DEFINE_integer(
-    "image_size", None, "Side of the net's input in pixels; by default what suits net and data.", **_DATA
+data_flags.define(FLAGS)
+flags.DEFINE_enum(
+    "mean",
+    "auto",
+    ["auto", "channel", "pixel"],
+    "What the net subtracts: the mean of each channel or of each pixel; auto: of each pixel where images are "
+    "seen whole, else of each channel.",
+    flag_values=FLAGS,
+    module_name=data_flags.GROUP,
 )
 _TRAINING = {"flag_values": FLAGS, "module_name": "The training (defaults depend on the data)"}
 flags.DEFINE_integer("batch_size", None, "Images of one step, over all devices.", lower_bound=1, **_TRAINING)
@@ -47,6 +57,16 @@ flags.DEFINE_integer(
     lower_bound=1,
     **_TRAINING,
 )
+_MIXING = {
+    "label_smoothing": "Share of a label given to all classes alike.",
+    "randaugment": "Strength of two random operations on each batch.",
+    "random_erasing": "Share of the images that lose a rectangle.",
+    "mixup": "Alpha of the beta distribution by which images are mixed.",
+    "cutmix": "Alpha of the same for rectangles of images.",
+}
+for _name, _help in _MIXING.items():
+    _most = None if _name == "mixup" else 1.0
+    flags.DEFINE_float(_name, None, _help, lower_bound=0.0, upper_bound=_most, **_TRAINING)
 flags.DEFINE_boolean(
     "sync_batch_norm", False, "Batch statistics over all devices, not each one's own.", **_TRAINING
 )
@@ -80,19 +100,20 @@ def run() -> None:
     _check_numbers()
     net = net_flags.architecture(FLAGS)
     _check_stages(net)
-    run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{FLAGS.dataset}".replace("/", "-")
-    source = sources.find(FLAGS.dataset, FLAGS.data_dir)
-    view = choose_view(
-        source,
-        default_size=net.default_size,
-        smallest_size=net.total_stride,
-        image_size=FLAGS.image_size,
-    )
+    source = data_flags.source(FLAGS, FLAGS.dataset)
+    view = data_flags.view(FLAGS, source, net)
+    data_name = re.sub(r"[^\w.-]+", "-", FLAGS.dataset).strip("-.")
+    run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     recipe = _recipe(source, view)
     settings = {
         **dataclasses.asdict(net),
         "dataset": source.name,
+        "train_split": source.train.name,
+        "validation_split": source.test.name,
         "image_size": view.size,
+        "mirror": view.mirrored,
+        "augmentation": view.augmentation,
+        "mean": FLAGS.mean,
         **dataclasses.asdict(recipe),
         "sync_batch_norm": FLAGS.sync_batch_norm,
         "mixed_precision": FLAGS.mixed_precision,
@@ -112,7 +133,7 @@ def run() -> None:
 
 
 def _check_numbers() -> None:
-    for name in ("learning_rate", "momentum", "weight_decay"):
+    for name in ("learning_rate", "momentum", "weight_decay", *_MIXING):
         value = FLAGS[name].value
         if value is not None and not math.isfinite(value):
             raise UserError(f"--{name}={value} must be a finite number.")
@@ -126,11 +147,10 @@ def _check_stages(net: Architecture) -> None:
             "--rematerialize cannot be used with --sync_batch_norm, whose blocks talk to other devices and "
             "cannot be computed again; leave one of them out."
         )
-    stages = [f"conv{stage + 2}" for stage in range(len(net.blocks_per_stage))]
     for stage in FLAGS.rematerialize:
-        if stage not in stages:
+        if stage not in net.stages:
             raise UserError(
-                f"--rematerialize={stage} is no stage of {net.name}, whose stages are {','.join(stages)}."
+                f"--rematerialize={stage} is no stage of {net.name}, whose stages are {','.join(net.stages)}."
             )
 
 
@@ -141,10 +161,11 @@ def _recipe(source: Source, view: View) -> Recipe:
         for field in dataclasses.fields(Recipe)
         if field.name in FLAGS and FLAGS[field.name].value is not None
     }
-    recipe = dataclasses.replace(recipe, **chosen)
-    if recipe.batch_size > source.train_size:
+    mixing = {name: FLAGS[name].value for name in _MIXING if FLAGS[name].value is not None}
+    recipe = dataclasses.replace(recipe, **chosen, mixing=dataclasses.replace(recipe.mixing, **mixing))
+    if recipe.batch_size > source.train.size:
         raise UserError(
-            f"--batch_size={recipe.batch_size} is more than the {source.train_size} training images of "
+            f"--batch_size={recipe.batch_size} is more than the {source.train.size} training images of "
             f"{source.name}."
         )
     return recipe
@@ -155,7 +176,8 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
 
     import keras
 
-    from keras_resnet.data import pipeline
+    from keras_resnet.data.bad_images import BadImages
+    from keras_resnet.data.pipeline import Pipeline
     from keras_resnet.export.card import Card, write_card
     from keras_resnet.export.check import check_exports
     from keras_resnet.export.saved_model import export_saved_model
@@ -180,11 +202,12 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
             f"--batch_size={recipe.batch_size} must be a multiple of the number of GPUs, "
             f"{strategy.num_replicas_in_sync}."
         )
+    bad_images = BadImages(FLAGS.bad_images, FLAGS.max_bad_images)
+    images = Pipeline(source, view, bad_images, FLAGS.seed)
+    evaluation_batches = images.evaluation_batches(_TEST_BATCH, strategy.num_replicas_in_sync)
+    mean = images.mean(per_pixel=view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel")
+    train_batches = images.training_batches(recipe.batch_size, recipe.epochs, mean, mixing=recipe.mixing)
     folder.start()
-
-    mean = pipeline.mean_of_training_images(source, view)
-    train_batches = pipeline.training_batches(source, view, recipe.batch_size, mean, FLAGS.seed)
-    evaluation_batches = pipeline.evaluation_batches(source, view, _TEST_BATCH, strategy.num_replicas_in_sync)
 
     build = functools.partial(
         build_classifier, net, view.size, source.image_shape[-1], len(source.class_names), mean
@@ -197,20 +220,22 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
         size = complexity(model)
         print(
             f"{net.name} ({size.parameters:,} parameters, {size.macs:,} multiply-adds an image) on "
-            f"{source.name} ({source.train_size:,} training and {source.test_size:,} test images, "
+            f"{source.name} ({source.train.size:,} training and {source.test.size:,} test images, "
             f"{view.size}x{view.size}), {strategy.num_replicas_in_sync} device(s)."
         )
         print(runtime)
         start = time.monotonic()
-        history = train(
-            model,
-            train_batches,
-            evaluation_batches,
-            recipe,
-            history_file=folder / "history.csv",
-            jit_compile=FLAGS.jit_compile,
-            rematerialized=FLAGS.rematerialize,
-        ).history
+        with bad_images.told():
+            history = train(
+                model,
+                train_batches,
+                evaluation_batches,
+                recipe,
+                steps_per_epoch=images.steps_per_epoch(recipe.batch_size),
+                history_file=folder / "history.csv",
+                jit_compile=FLAGS.jit_compile,
+                rematerialized=FLAGS.rematerialize,
+            ).history
         seconds = time.monotonic() - start
 
     print("Writing and checking the exports.", flush=True)
@@ -235,6 +260,7 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
         versions=_versions(),
         source=source,
         view=view,
+        mean="per-pixel" if mean.ndim == 3 else "per-channel",
         architecture=net,
         complexity=size,
         recipe=recipe,

@@ -1,4 +1,10 @@
-"""What training does to images, at random but from a seed."""
+"""What training and tests see of an image: where it is cut, at which scale, in which light.
+
+Nothing here draws random numbers: a crop is a function of the image's size and of numbers given to it.
+"""
+
+import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -6,9 +12,107 @@ import tensorflow as tf
 _SHORTER_SIDE = 256 / 224
 _LONGEST_SHORTER_SIDE = 480 / 224
 
+# Szegedy et al. 2014, "Going deeper with convolutions": share of the area, width by height, attempts.
+_AREA = (0.08, 1.0)
+_ASPECT = (3 / 4, 4 / 3)
+_ATTEMPTS = 10
+
+# How many uniform numbers (0..1) decide about an image; the last one about its mirror image.
+PAPER_DRAWS = 4
+INCEPTION_DRAWS = 2 * _ATTEMPTS + 3
+
+# Krizhevsky et al. 2012, section 4.1: standard deviations, in grey levels, along the principal components of
+# ImageNet's RGB values, as published with cuda-convnet; each multiplied by a normal number of this deviation.
+_LIGHTING = 0.1
+_DEVIATIONS = (55.46, 4.794, 1.148)
+_COMPONENTS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+class Crop(NamedTuple):
+    """A part of an image at another scale, before anything is computed.
+
+    Args:
+        scale: pixels of the scaled image for one of the image, (down, across) float32.
+        corner: where the part begins in the scaled image, (down, across) float32.
+        seen: first and last-but-one rows and columns of the image that the part may depend on:
+            (top, left, bottom, right) int32.
+    """
+
+    scale: tf.Tensor
+    corner: tf.Tensor
+    seen: tf.Tensor
+
+
+def paper_crop(shape: tf.Tensor, size: int, draws: tf.Tensor) -> Crop:
+    """A random square at a random scale (section 3.4).
+
+    For size 224 the shorter side is between 256 and 480 pixels, and in proportion for others.
+
+    Args:
+        shape: of the image, (height, width) int32.
+        size: of the square in pixels.
+        draws: three or more numbers of 0..1: scale, top, left.
+    """
+    shorter = float(size) * (_SHORTER_SIDE + draws[0] * (_LONGEST_SHORTER_SIDE - _SHORTER_SIDE))
+    scaled = _scaled_to(shape, tf.round(shorter))
+    room = scaled - size + 1
+    return Crop(scaled / _float(shape), tf.floor(draws[1:3] * room), _everything(shape))
+
+
+def inception_crop(shape: tf.Tensor, size: int, draws: tf.Tensor) -> Crop:
+    """A random rectangle, squeezed into a square: 8% to 100% of the area, aspect 3:4 to 4:3.
+
+    The first of ten attempts that fits into the image; after ten, the largest such rectangle at its centre.
+    Nothing outside the rectangle is looked at.
+
+    Args: as of `paper_crop`, with `INCEPTION_DRAWS` numbers.
+    """
+    height, width = tf.unstack(_float(shape))
+    area = height * width * (_AREA[0] + draws[:_ATTEMPTS] * (_AREA[1] - _AREA[0]))
+    low, high = (math.log(aspect) for aspect in _ASPECT)
+    aspect = tf.exp(low + draws[_ATTEMPTS : 2 * _ATTEMPTS] * (high - low))
+    rectangles = tf.round(tf.stack([tf.sqrt(area / aspect), tf.sqrt(area * aspect)], axis=1))
+    fits = tf.reduce_all((rectangles > 0) & (rectangles <= [height, width]), axis=1)
+    largest = tf.round(
+        tf.stack([tf.minimum(height, width / _ASPECT[0]), tf.minimum(width, height * _ASPECT[1])])
+    )
+    any_fits = tf.reduce_any(fits)
+    rectangle = tf.where(any_fits, rectangles[tf.argmax(tf.cast(fits, tf.int32))], largest)
+    room = _float(shape) - rectangle
+    drawn = tf.floor(draws[2 * _ATTEMPTS : 2 * _ATTEMPTS + 2] * (room + 1))
+    start = tf.where(any_fits, drawn, tf.floor(room / 2))
+    seen = tf.cast(tf.concat([start, start + rectangle], axis=0), tf.int32)
+    scale = size / rectangle
+    return Crop(scale, start * scale, seen)
+
+
+def centre_crop(shape: tf.Tensor, size: int) -> Crop:
+    """The centre of an image whose shorter side is 256 pixels for size 224 (section 3.4)."""
+    scaled = _scaled_to(shape, tf.constant(round(size * _SHORTER_SIDE), tf.float32))
+    return Crop(scaled / _float(shape), tf.floor((scaled - size) / 2), _everything(shape))
+
+
+def whole(shape: tf.Tensor, size: int) -> Crop:
+    """All of an image, squeezed into a square."""
+    return Crop(size / _float(shape), tf.zeros(2), _everything(shape))
+
+
+def lighting(normal: tf.Tensor) -> tf.Tensor:
+    """What is added to the red, green and blue of an image (Krizhevsky et al. 2012), in grey levels.
+
+    Args:
+        normal: three numbers of mean 0 and deviation 1.
+    """
+    weights = _LIGHTING * normal * tf.constant(_DEVIATIONS)
+    return tf.linalg.matvec(tf.constant(_COMPONENTS), weights)
+
 
 def pad_crop_mirror(
-    images: tf.Tensor, padding: int, fill: tf.Tensor, seed: tf.Tensor, *, mirror: bool
+    images: tf.Tensor, padding: int, fill: tf.Tensor, draws: tf.Tensor, *, mirror: bool
 ) -> tf.Tensor:
     """A random crop of each padded image, or of its mirror image (section 4.2).
 
@@ -17,16 +121,15 @@ def pad_crop_mirror(
     Args:
         padding: pixels on each side: 4 for 32x32.
         fill: what the padding shows, (H, W, C): the mean image, so that it is 0 in the net.
-        seed: two integers.
+        draws: (N, 3) numbers of 0..1: rows, columns, mirror image.
         mirror: whether half of the images are mirrored.
     """
-    batch, height, width = tf.unstack(tf.shape(images)[:3])
-    shift = tf.random.stateless_uniform([2, batch, 1], seed, -padding, padding + 1, tf.int32)
-    rows = tf.range(height) + shift[0]
-    columns = tf.range(width) + shift[1]
+    height, width = tf.unstack(tf.shape(images)[1:3])
+    shift = tf.cast(tf.floor(draws[:, :2] * (2 * padding + 1)), tf.int32) - padding
+    rows = tf.range(height) + shift[:, :1]
+    columns = tf.range(width) + shift[:, 1:]
     if mirror:
-        mirrored = tf.random.stateless_uniform([batch, 1], seed + 1, 0, 2, tf.int32) == 1
-        columns = tf.where(mirrored, tf.reverse(columns, [1]), columns)
+        columns = tf.where(draws[:, 2:] < 0.5, tf.reverse(columns, [1]), columns)
     # Gathering rows, then columns, moves the whole batch at once.
     crops = tf.gather(images, tf.clip_by_value(rows, 0, height - 1), axis=1, batch_dims=1)
     crops = tf.gather(crops, tf.clip_by_value(columns, 0, width - 1), axis=2, batch_dims=1)
@@ -36,43 +139,15 @@ def pad_crop_mirror(
     return tf.where(inside, crops, fill)
 
 
-def scale_crop_mirror(image: tf.Tensor, size: int, seed: tf.Tensor, *, mirror: bool) -> tf.Tensor:
-    """A random crop of one image at a random scale, or its mirror image (section 3.4).
-
-    Shapes: (H, W, C) -> (size, size, C). For size 224 the shorter side is between 256 and 480 pixels, and
-    in proportion for others.
-    """
-    draws = tf.random.stateless_uniform([4], seed)
-    shorter = tf.cast(size, tf.float32) * (_SHORTER_SIDE + draws[0] * (_LONGEST_SHORTER_SIDE - _SHORTER_SIDE))
-    image = _resize_shorter_side(image, tf.cast(tf.round(shorter), tf.int32))
-    room = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
-    top, left = tf.unstack(tf.cast(draws[1:3] * room, tf.int32))
-    image = image[top : top + size, left : left + size]
-    if mirror:
-        image = tf.cond(draws[3] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-    return tf.ensure_shape(image, (size, size, image.shape[-1]))
+def _scaled_to(shape: tf.Tensor, shorter: tf.Tensor) -> tf.Tensor:
+    """Whole pixels of an image whose shorter side is made `shorter`."""
+    scale = shorter / tf.reduce_min(_float(shape))
+    return tf.maximum(tf.round(_float(shape) * scale), shorter)
 
 
-def centre_crop(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The centre of one image whose shorter side is 256 pixels for size 224 (section 3.4).
-
-    Shapes: (H, W, C) -> (size, size, C).
-    """
-    image = _resize_shorter_side(image, round(size * _SHORTER_SIDE))
-    top, left = tf.unstack((tf.shape(image)[:2] - size) // 2)
-    return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))
+def _everything(shape: tf.Tensor) -> tf.Tensor:
+    return tf.concat([[0, 0], shape], axis=0)
 
 
-def resize(image: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-    """An image or a batch of them at another size, bilinear with antialiasing, uint8 as before."""
-    resized = tf.image.resize(image, (height, width), antialias=True)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
-
-
-def _resize_shorter_side(image: tf.Tensor, shorter: int | tf.Tensor) -> tf.Tensor:
-    shape = tf.shape(image)[:2]
-    scale = tf.cast(shorter, tf.float32) / tf.cast(tf.reduce_min(shape), tf.float32)
-    height, width = tf.unstack(
-        tf.maximum(tf.cast(tf.round(tf.cast(shape, tf.float32) * scale), tf.int32), shorter)
-    )
-    return resize(image, height, width)
+def _float(shape: tf.Tensor) -> tf.Tensor:
+    return tf.cast(shape, tf.float32)

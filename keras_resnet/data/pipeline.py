@@ -1,62 +1,276 @@
-"""Batches for training and for tests: read, augment, batch. Pixels stay uint8; the net normalises them."""
+"""Batches for training and for tests: read, decode, augment, batch. Pixels stay uint8 up to the net.
+
+What chance does to an image depends on the seed, the epoch and the image's index alone, and the order of an
+epoch on the seed and the epoch: a run can stop after any step and go on with the next.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data import augment
-from keras_resnet.data.sources import Source
+from keras_resnet.data.bad_images import BadImages
+from keras_resnet.data.decode import view_of
+from keras_resnet.data.mix import Mixer
+from keras_resnet.data.mixing import Mixing
+from keras_resnet.data.source import Source, Split
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
 
-# Images held for shuffling: all the small ones, some hundred MB of the others.
-_SHUFFLED_WHOLE = 100_000
-_SHUFFLED = 1_000
-_CACHED_BYTES = 2**30
-_MEAN_CROPS = 1024
+# Images of a split that are decoded once and stay in memory; others are read anew each epoch.
+_IN_MEMORY = 2**30
+_MEAN_IMAGES = 1024
+_DECODED_AT_A_TIME = 256
+
+# Streams of random numbers of one seed.
+_ORDER, _IMAGE, _BATCH = 0, 1, 2
 
 
-def training_batches(
-    source: Source, view: View, batch_size: int, mean: np.ndarray, seed: int
-) -> tf.data.Dataset:
-    """Shuffled, augmented batches of the training images, newly at random each epoch.
-
-    The last partial batch is dropped. Gives (images uint8 (batch_size, size, size, C), labels (batch_size,)).
-
-    Args:
-        mean: what the net will subtract; padding shows it.
-    """
-    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
-    images = _images(source, "train", view)
-    images = images.shuffle(_SHUFFLED_WHOLE if view.whole else _SHUFFLED, seed=seed)
-    if view.whole:
-        fill = tf.saturate_cast(tf.round(mean), tf.uint8)
-
-        def shift(batch, seed):
-            moved = augment.pad_crop_mirror(batch[0], view.padding, fill, seed, mirror=view.mirrored)
-            return moved, batch[1]
-
-        batches = images.batch(batch_size, drop_remainder=True)
-        batches = tf.data.Dataset.zip(batches, seeds).map(shift, num_parallel_calls=tf.data.AUTOTUNE)
-    else:
-
-        def crop(example, seed):
-            return augment.scale_crop_mirror(example[0], view.size, seed, mirror=view.mirrored), example[1]
-
-        batches = tf.data.Dataset.zip(images, seeds).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-        batches = batches.batch(batch_size, drop_remainder=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
-
-
-def evaluation_batches(source: Source, view: View, batch_size: int, devices: int = 1) -> tf.data.Dataset:
-    """All test images once, in their order: (images uint8 (n, size, size, C), labels (n,)).
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """The images of a source as a net sees them.
 
     Args:
-        batch_size: the most images of a batch.
-        devices: that share each batch.
+        source: what images.
+        view: how they are seen.
+        bad_images: what happens to those that cannot be decoded.
+        seed: of everything random.
     """
-    images = _centred(_images(source, "test", view), view)
-    size = shared_batch_size(source.test_size, batch_size, devices)
-    return images.batch(size).prefetch(tf.data.AUTOTUNE)
+
+    source: Source
+    view: View
+    bad_images: BadImages = dataclasses.field(default_factory=BadImages)
+    seed: int = 0
+
+    def mean(self, *, per_pixel: bool) -> np.ndarray:
+        """What the net subtracts: the mean of each pixel (size, size, C) or of each channel (C,).
+
+        Of all training images that are held in memory, or of 1,024 of the others, drawn at random.
+        """
+        if self._held(self.source.train):
+            mean = self._training_images[0].numpy().mean(axis=0, dtype="float64")
+        else:
+            total, count = 0.0, 0
+            batches = self._in_order(self.source.train, 128, drawn=_MEAN_IMAGES)
+            with self.bad_images.told():
+                for batch, _ in batches.as_numpy_iterator():
+                    total = total + batch.sum(axis=0, dtype="float64")
+                    count += len(batch)
+            mean = total / count
+        return (mean if per_pixel else mean.mean(axis=(0, 1))).astype("float32")
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Whole batches of an epoch: what is left over is another part of the images each time."""
+        size = self.source.train.size
+        if self._held(self.source.train):
+            size = len(self._training_images[1])
+        return size // batch_size
+
+    def training_batches(
+        self,
+        batch_size: int,
+        epochs: int,
+        mean: np.ndarray,
+        *,
+        mixing: Mixing | None = None,
+        first_step: int = 0,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> tf.data.Dataset:
+        """Shuffled, augmented batches, newly at random each epoch: all of `epochs` epochs, one after another.
+
+        Gives (images uint8 (n, size, size, C), labels int64 (n,)), or labels float32 (n, classes) with
+        `mixing`, where n is batch_size / workers.
+
+        Args:
+            mean: what the net will subtract; padding shows it.
+            mixing: of images and labels within a batch.
+            first_step: number of batches that were already seen.
+            worker, workers: which of how many that share each batch.
+
+        Raises:
+            UserError: there are fewer images than a batch has.
+        """
+        steps = self.steps_per_epoch(batch_size)
+        if not steps:
+            raise UserError(
+                f"--batch_size={batch_size} is more than the training images that can be decoded."
+            )
+        first_epoch, done = divmod(first_step, steps)
+        mixer = Mixer(mixing, len(self.source.class_names)) if mixing else None
+        make = self._epoch_of_whole_images if self.view.whole else self._epoch_of_crops
+
+        def epoch_batches(epoch):
+            skipped = tf.where(epoch == first_epoch, tf.constant(done, tf.int64), 0)
+            key = tf.cast(epoch, tf.int32)
+            batches = make(key, _Part(batch_size, steps, skipped, worker, workers, mean))
+            if mixer:
+                batch_key = self._key(_BATCH, key) + tf.constant([worker, 0])
+                batches = batches.enumerate(skipped).map(
+                    lambda step, batch: mixer(*batch, batch_key + tf.stack([0, tf.cast(step, tf.int32)])),
+                    num_parallel_calls=tf.data.AUTOTUNE,
+                )
+            # Not fewer, as a damaged file would make them.
+            return batches.apply(tf.data.experimental.assert_cardinality(steps - skipped))
+
+        batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def evaluation_batches(self, batch_size: int, devices: int = 1) -> tf.data.Dataset:
+        """All test images once, always in the same order: (images (n, size, size, C), labels (n,)).
+
+        Args:
+            batch_size: the most images of a batch.
+            devices: that share each batch.
+        """
+        size = shared_batch_size(self.source.test.size, batch_size, devices)
+        batches = self._in_order(self.source.test, size)
+        if self._held(self.source.test):
+            batches = batches.cache()
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _key(self, stream: int, epoch: tf.Tensor) -> tf.Tensor:
+        fold_in = tf.random.experimental.stateless_fold_in
+        return fold_in(fold_in(tf.constant([self.seed, 0], tf.int32), stream), epoch)
+
+    def _held(self, split: Split) -> bool:
+        size = split.size * self.view.size**2 * self.source.channels
+        return self.view.whole and size <= _IN_MEMORY
+
+    @functools.cached_property
+    def _training_images(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """All training images and labels that can be decoded."""
+        batches = self._in_order(self.source.train, _DECODED_AT_A_TIME)
+        with self.bad_images.told():
+            images, labels = zip(*batches, strict=True)
+        with tf.device("CPU"):
+            return tf.concat(images, axis=0), tf.concat(labels, axis=0)
+
+    def _in_order(self, split: Split, batch_size: int, drawn: int | None = None) -> tf.data.Dataset:
+        """Batches of the images as tests see them, all of them or so many drawn at random."""
+        view, channels = self.view, self.source.channels
+        choose = augment.whole if view.whole else augment.centre_crop
+
+        def seen(image):
+            return view_of(image, lambda shape: choose(shape, view.size), view.size, channels)
+
+        def read(_, position=0):
+            stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
+            return stream.skip(position)
+
+        images = (
+            read(None)
+            .enumerate()
+            .map(
+                lambda position, example: (position, seen(example[1]), example[2]),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            .ignore_errors()
+        )
+        # An empty batch at the end, whose position tells of images lost before it.
+        end = tf.constant([min(split.size, drawn or split.size)], tf.int64)
+        empty = tf.zeros((0, view.size, view.size, channels), tf.uint8)
+        last = tf.data.Dataset.from_tensors((end, empty, tf.zeros([0], tf.int64)))
+        batches = images.batch(batch_size).concatenate(last)
+        batches = self.bad_images.checked(batches, split, read, tf.zeros(2, tf.int32), channels=channels)
+        return batches.filter(lambda images, labels: tf.size(labels) > 0)
+
+    def _epoch_of_crops(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
+        """Crops at random places, some of them mirrored."""
+        view, channels, key = self.view, self.source.channels, self._key(_IMAGE, epoch)
+        paper = view.augmentation == "paper"
+        choose = augment.paper_crop if paper else augment.inception_crop
+        count = augment.PAPER_DRAWS if paper else augment.INCEPTION_DRAWS
+
+        def seen(index, image):
+            own = key + tf.stack([0, tf.cast(index, tf.int32)])
+            draws = tf.random.stateless_uniform([count], own)
+            lit = paper and channels == 3
+            normal = tf.random.stateless_normal([3], own + tf.constant([1, 0]))
+            light = augment.lighting(normal) if lit else None
+            crop = view_of(image, lambda shape: choose(shape, view.size, draws), view.size, channels, light)
+            return tf.where(draws[-1] < 0.5, tf.reverse(crop, [1]), crop) if view.mirrored else crop
+
+        return self._epoch(epoch, part, seen).map(lambda _, images, labels: (images, labels))
+
+    def _epoch_of_whole_images(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
+        """Whole images, each shifted at random, some of them mirrored."""
+        view, size = self.view, self.source.train.size
+        draws = tf.random.stateless_uniform([size, 3], self._key(_IMAGE, epoch))
+        fill = tf.saturate_cast(tf.round(part.mean), tf.uint8)
+
+        def shifted(indices, images, labels):
+            moved = augment.pad_crop_mirror(
+                images, view.padding, fill, tf.gather(draws, indices), mirror=view.mirrored
+            )
+            return moved, labels
+
+        if not self._held(self.source.train):
+
+            def seen(_, image):
+                return view_of(
+                    image, lambda shape: augment.whole(shape, view.size), view.size, self.source.channels
+                )
+
+            return self._epoch(epoch, part, seen).map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
+        images, labels = self._training_images
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), self._key(_ORDER, epoch))
+        batches = tf.reshape(order[: part.steps * part.batch_size], [part.steps, part.batch_size])
+        return tf.data.Dataset.from_tensor_slices(batches[part.skipped :, part.worker :: part.workers]).map(
+            lambda indices: shifted(indices, tf.gather(images, indices), tf.gather(labels, indices)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    def _epoch(self, epoch: tf.Tensor, part: "_Part", seen: Callable[..., tf.Tensor]) -> tf.data.Dataset:
+        """Batches of (indices, images as `seen` makes them, labels), the order of the epoch's."""
+        split, key = self.source.train, self._key(_ORDER, epoch)
+        spares = self.bad_images.room(split) + part.batch_size
+
+        def read(key, position=0):
+            # Others again in place of images that are lost, so that every epoch has its steps.
+            return split.read(key).concatenate(split.read(None).take(spares)).skip(position)
+
+        start = part.skipped * part.batch_size + part.worker
+        stream = read(key).enumerate().skip(start)
+        if part.workers > 1:
+            stream = stream.shard(part.workers, 0)
+        images = stream.map(
+            lambda position, example: (position, example[0], seen(*example[:2]), example[2]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).ignore_errors()
+        batches = self.bad_images.checked(
+            images.batch(part.batch_size // part.workers, drop_remainder=True),
+            split,
+            read,
+            key,
+            channels=self.source.channels,
+            start=start,
+            step=part.workers,
+        )
+        return batches.take(part.steps - part.skipped)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Which batches of an epoch.
+
+    Args:
+        batch_size: over all workers.
+        steps: of the whole epoch.
+        skipped: number of batches at its start that were already seen.
+        worker, workers: which of how many that share each batch.
+        mean: what the net will subtract.
+    """
+
+    batch_size: int
+    steps: int
+    skipped: tf.Tensor
+    worker: int
+    workers: int
+    mean: np.ndarray
 
 
 def shared_batch_size(images: int, at_most: int, devices: int) -> int:
@@ -73,43 +287,4 @@ def shared_batch_size(images: int, at_most: int, devices: int) -> int:
             return size
     raise UserError(
         f"The {images} test images cannot be shared out to {devices} devices; take fewer devices."
-    )
-
-
-def mean_of_training_images(source: Source, view: View) -> np.ndarray:
-    """What the net subtracts: the mean of each pixel (H, W, C), or of each channel (C,) where crops are seen.
-
-    All whole images are read, and the centres of the first 1,024 of the others.
-    """
-    images = _centred(_images(source, "train", view), view)
-    if not view.whole:
-        images = images.take(_MEAN_CROPS)
-    total, count = 0.0, 0
-    for batch, _ in images.batch(128).prefetch(1).as_numpy_iterator():
-        total = total + batch.sum(axis=0, dtype="float64")
-        count += len(batch)
-    mean = total / count
-    return (mean if view.whole else mean.mean(axis=(0, 1))).astype("float32")
-
-
-def _images(source: Source, split: str, view: View) -> tf.data.Dataset:
-    images = source.read(split)
-    if not view.whole:
-        return images
-    height, width, channels = source.image_shape
-    if (height, width) != (view.size, view.size):
-        images = images.map(
-            lambda image, label: (augment.resize(image, view.size, view.size), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-    count = source.train_size if split == "train" else source.test_size
-    return images.cache() if count * view.size**2 * channels <= _CACHED_BYTES else images
-
-
-def _centred(images: tf.data.Dataset, view: View) -> tf.data.Dataset:
-    if view.whole:
-        return images
-    return images.map(
-        lambda image, label: (augment.centre_crop(image, view.size), label),
-        num_parallel_calls=tf.data.AUTOTUNE,
     )

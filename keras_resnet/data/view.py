@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_resnet.data.sources import Source
+from keras_resnet.data.source import Source
 from keras_resnet.errors import UserError
 
 # Up to this side, images that are all of one size are shown whole.
@@ -18,11 +18,13 @@ class View:
         whole: True where all images are equally small and seen whole, shifted a little in training
             (the paper's CIFAR); False where a crop of them is seen (the paper's ImageNet).
         mirrored: whether training shows mirror images as well.
+        augmentation: which crops training sees: "paper" or "inception".
     """
 
     size: int
     whole: bool
     mirrored: bool
+    augmentation: str = "paper"
 
     @property
     def padding(self) -> int:
@@ -30,16 +32,25 @@ class View:
         return -(-self.size // 8)
 
 
-def choose_view(source: Source, *, default_size: int, smallest_size: int, image_size: int | None) -> View:
+def choose_view(
+    source: Source,
+    *,
+    default_size: int,
+    smallest_size: int,
+    image_size: int | None = None,
+    mirrored: bool | None = None,
+    augmentation: str = "paper",
+) -> View:
     """The view of these images for a net.
 
     Args:
         default_size: side of the images the net was made for; crops have it.
         smallest_size: side of the smallest image the net takes; smaller images are enlarged to it.
-        image_size: the user's own choice, or None.
+        image_size, mirrored: the user's own choice, or None.
+        augmentation: as of `View`.
 
     Raises:
-        UserError: `image_size` is smaller than the net takes.
+        UserError: `image_size` is smaller than the net takes, or whole images are to be cropped.
     """
     sides = source.image_shape[:2]
     whole = None not in sides and max(sides) <= _SMALL
@@ -49,4 +60,9 @@ def choose_view(source: Source, *, default_size: int, smallest_size: int, image_
         raise UserError(
             f"--image_size={image_size} is too small for this net, which takes {smallest_size} or more."
         )
-    return View(image_size, whole, source.mirrored)
+    if whole and augmentation != "paper":
+        raise UserError(
+            f"--augmentation={augmentation} is for images larger than {_SMALL}x{_SMALL} or of several sizes; "
+            f"those of {source.name} are seen whole, and take --augmentation=paper."
+        )
+    return View(image_size, whole, source.mirrored if mirrored is None else mirrored, augmentation)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from keras_resnet.data.sources import Source
+from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.export.check import Parity
 from keras_resnet.files import atomic
@@ -20,6 +20,7 @@ class Card:
         name: of the run.
         command: that made it.
         versions: name and version of each package that had a part in it.
+        mean: "per-pixel" or "per-channel".
         test_error: final error on the whole test split, 0..1.
         seconds: of the training.
         compared: number of test images on which the files were compared with the model.
@@ -31,6 +32,7 @@ class Card:
     versions: dict[str, str]
     source: Source
     view: View
+    mean: str
     architecture: Architecture
     complexity: Complexity
     recipe: Recipe
@@ -47,15 +49,33 @@ def write_card(card: Card, path: str | os.PathLike) -> None:
         written.write_text(_markdown(card), encoding="utf-8")
 
 
+def _augmentation(card: Card) -> str:
+    view = card.view
+    if view.whole:
+        what = f"shifted by up to {view.padding} pixels"
+    elif view.augmentation == "inception":
+        what = "random rectangles of 8% to 100% of the area"
+    else:
+        light = ", in random light" if card.source.channels == 3 else ""
+        what = f"random squares at random scales{light}"
+    mixing = {
+        field.name: getattr(card.recipe.mixing, field.name)
+        for field in dataclasses.fields(card.recipe.mixing)
+    }
+    return ", ".join(
+        [
+            what + (", mirrored" if view.mirrored else ""),
+            *(f"{name.replace('_', ' ')} {value:g}" for name, value in mixing.items() if value),
+        ]
+    )
+
+
 def _markdown(card: Card) -> str:
     source, view, net, recipe = card.source, card.view, card.architecture, card.recipe
     channels = source.image_shape[-1]
     shape = f"{view.size}x{view.size}x{channels}"
     kind = "plain net" if net.shortcut is None else f"residual net, shortcut option {net.shortcut}"
-    augmentation = (
-        f"shifted by up to {view.padding} pixels" if view.whole else "randomly scaled and cropped"
-    ) + (" and mirrored" if view.mirrored else "")
-    mean = "per-pixel" if view.whole else "per-channel"
+    augmentation = _augmentation(card)
     files = "\n".join(
         f"| `{parity.file}` | {100 * parity.accuracy:.2f}% | {parity.difference:.1e} |"
         for parity in card.parities
@@ -64,17 +84,17 @@ def _markdown(card: Card) -> str:
     return f"""# {card.name}
 
 {net.name}, trained on {source.name}: **{100 * (1 - card.test_error):.2f}% accuracy** \
-({100 * card.test_error:.2f}% top-1 error) on its {source.test_size:,} images of the split \
-`{source.test_split}`, after the last epoch.
+({100 * card.test_error:.2f}% top-1 error) on its {source.test.size:,} images of the split \
+`{source.test.name}`, after the last epoch.
 
 | | |
 |---|---|
-| Data | {source.name}: {source.train_size:,} training images, {source.test_size:,} test images, \
+| Data | {source.name}: {source.train.size:,} training images, {source.test.size:,} test images, \
 {len(source.class_names)} classes |
 | Net | {net.name}, {kind}, variant {net.variant} (He et al. 2015) |
 | Trainable parameters | {card.complexity.parameters:,} |
 | Multiply-adds an image | {card.complexity.macs:,} at {shape} |
-| Input | {shape}, plain pixels 0..255 as uint8; the {mean} mean is subtracted inside the net |
+| Input | {shape}, plain pixels 0..255 as uint8; the {card.mean} mean is subtracted inside the net |
 | Output | probabilities of {len(source.class_names)} classes |
 | Recipe | SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g}, batch \
 {recipe.batch_size}, {recipe.epochs} epochs; learning rate {recipe.learning_rate:g}, divided by 10 after \

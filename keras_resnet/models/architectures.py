@@ -52,6 +52,11 @@ class Architecture:
             )
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, as in Table 1 for ImageNet nets: the stem is conv1."""
+        return tuple(f"conv{number}" for number in range(2, len(self.blocks_per_stage) + 2))
+
+    @property
     def default_size(self) -> int:
         """Side of the images the net was made for, in pixels."""
         return 224 if self.stem == "imagenet" else 32

@@ -64,12 +64,12 @@ def ResNet(
         inputs = x = keras.Input(tensor=input_tensor)
 
     x = _stem(x, architecture)
-    for stage, (blocks, filters) in enumerate(
-        zip(architecture.blocks_per_stage, architecture.filters, strict=True)
+    for stage, blocks, filters in zip(
+        architecture.stages, architecture.blocks_per_stage, architecture.filters, strict=True
     ):
-        for block in range(blocks):
-            stride = 2 if stage > 0 and block == 0 else 1
-            x = _block(x, filters, stride, architecture, f"conv{stage + 2}_block{block + 1}")
+        for block in range(1, blocks + 1):
+            stride = 2 if block == 1 and stage != architecture.stages[0] else 1
+            x = _block(x, filters, stride, architecture, f"{stage}_block{block}")
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = _classifier(x, classes, classifier_activation)

@@ -10,6 +10,7 @@ from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.progress import ProgressBar
 from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.waiting import InputWait
 
 # A smaller improvement of the validation error (0..1) is noise, not progress.
 _MIN_DELTA = 1e-4
@@ -18,14 +19,24 @@ _SMALLEST_LEARNING_RATE = 1e-3
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
-class Error(keras.metrics.SparseCategoricalAccuracy):
-    """Share of images whose likeliest class is not theirs, 0..1: the top-1 error."""
+class Error(keras.metrics.MeanMetricWrapper):
+    """Share of images whose likeliest class is not theirs, 0..1: the top-1 error.
+
+    Labels are class numbers (N,), or a share of each class (N, classes), of which the largest counts.
+    """
 
     def __init__(self, name: str = "error", **kwargs):
-        super().__init__(name=name, **kwargs)
+        super().__init__(_is_wrong, name=name, **kwargs)
 
-    def result(self):
-        return 1.0 - super().result()
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
+
+
+def _is_wrong(labels, probabilities):
+    if labels.shape[-1:] == probabilities.shape[-1:] and len(labels.shape) == 2:
+        labels = keras.ops.argmax(labels, axis=-1)
+    answers = keras.ops.argmax(probabilities, axis=-1)
+    return keras.ops.not_equal(keras.ops.cast(keras.ops.reshape(labels, [-1]), answers.dtype), answers)
 
 
 def compile_for_training(
@@ -38,7 +49,7 @@ def compile_for_training(
     trained = BlockwiseModel(model, rematerialized)
     trained.compile(
         optimizer=CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay),
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy" if recipe.mixing else "sparse_categorical_crossentropy",
         metrics=[Error()],
         jit_compile=jit_compile,
     )
@@ -53,6 +64,7 @@ def train(
     validation_batches: tf.data.Dataset,
     recipe: Recipe,
     *,
+    steps_per_epoch: int | None = None,
     history_file: pathlib.Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool = False,
@@ -65,8 +77,10 @@ def train(
 
     Args:
         model: a flat net that gives class probabilities; its weights are trained in place.
-        train_batches: (images, integer labels).
-        validation_batches: the same; their error drives the learning rate.
+        train_batches: (images, integer labels), or labels (n, classes) with a recipe that mixes. One epoch
+            of them, or all epochs one after another where `steps_per_epoch` is given.
+        validation_batches: (images, integer labels); their error drives the learning rate.
+        steps_per_epoch: number of batches.
         history_file: CSV file that gets a line after each epoch.
         callbacks: the user's own.
         jit_compile: whether XLA compiles the step; it cannot under a strategy of several devices.
@@ -84,10 +98,15 @@ def train(
         verbose=1,
     )
     files = [keras.callbacks.CSVLogger(str(history_file))] if history_file else []
+    if recipe.mixing:
+        classes = model.output_shape[-1]
+        validation_batches = validation_batches.map(lambda x, y: (x, tf.one_hot(y, classes)))
+    wait = InputWait()
     return trained.fit(
-        train_batches,
+        wait.timed(train_batches),
         validation_data=validation_batches,
         epochs=recipe.epochs,
+        steps_per_epoch=steps_per_epoch,
         shuffle=False,  # the batches come shuffled
-        callbacks=[plateau, *files, *callbacks, ProgressBar()],
+        callbacks=[plateau, *files, *callbacks, ProgressBar(), wait],
     )

@@ -2,8 +2,11 @@
 
 import dataclasses
 
-from keras_resnet.data.sources import Source
+from keras_resnet.data.mixing import Mixing
+from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
+
+_NO_MIXING = Mixing()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Recipe:
         momentum: of SGD.
         weight_decay: L2, added to the gradient before the momentum.
         patience: epochs without a better validation error before the learning rate is divided by 10.
+        mixing: modern augmentation; the paper has none.
     """
 
     source: str
@@ -27,6 +31,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     patience: int = 10
+    mixing: Mixing = _NO_MIXING
 
 
 IMAGENET = Recipe(

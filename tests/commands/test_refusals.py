@@ -26,9 +26,21 @@ REFUSALS = [
     ("train --variant=v2", "should be one of <v1|v1.5>"),
     (
         "train --dataset=cifarr10",
-        "--dataset=cifarr10 is neither 'digits' nor a dataset of tensorflow-datasets",
+        "--dataset=cifarr10 is neither 'digits' nor a folder nor a dataset of tensorflow-datasets",
     ),
     ("train --dataset=", "--dataset= is neither"),
+    ("train --dataset=./nowhere", "--dataset=./nowhere: there is no such folder"),
+    ("train --dataset=mnist --data_dir=nowhere", "mnist is not prepared in"),
+    ("train --validation_fraction=1", "--validation_fraction=1 must be between 0 and 1"),
+    ("train --train_split=train[:50%]", "--train_split=train[:50%] is for datasets of TFDS"),
+    ("train --augmentation=inception", "those of digits are seen whole"),
+    ("train --augmentation=none", "should be one of <paper|inception>"),
+    ("train --bad_images=ignore", "should be one of <raise|skip>"),
+    ("train --max_bad_images=2", "--max_bad_images=2"),
+    ("train --mean=median", "should be one of <auto|channel|pixel>"),
+    ("train --mixup=-1", "--mixup=-1"),
+    ("train --cutmix=1.5", "--cutmix=1.5"),
+    ("train --label_smoothing=nan", "--label_smoothing=nan must be a finite number"),
     ("train --image_size=3", "--image_size=3 is too small for this net, which takes 4 or more"),
     ("train --depth=50 --image_size=31", "takes 32 or more"),
     ("train --batch_size=0", "--batch_size=0"),
@@ -55,7 +67,10 @@ REFUSALS = [
     ("inspect --image_size=2", "--image_size=2 is too small"),
     ("inspect --classes=0", "--classes=0"),
     ("inspect --channels=0", "--channels=0"),
-    ("retrain", "there is no command 'retrain'; the commands are train, inspect"),
+    (
+        "retrain",
+        "there is no command 'retrain'; the commands are train, inspect, data inspect, data validate",
+    ),
 ]
 
 

@@ -2,11 +2,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from sklearn.datasets import load_sample_images
+from pictures import PHOTOS
 
 from keras_resnet.data import augment
-
-PHOTOS = load_sample_images().images
+from keras_resnet.data.decode import view_of
 
 
 def _numbered(count, height, width):
@@ -30,11 +29,15 @@ def _all_crops(image, padding, fill, *, mirror):
     return crops
 
 
+def _draws(count, numbers):
+    return tf.random.stateless_uniform([count, numbers], [1, 2])
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_crops_are_exactly_those_of_the_padded_image(mirror):
     images = _numbered(3000, 6, 7)
     fill = np.random.default_rng(0).integers(100, 256, (6, 7, 1), "uint8")
-    crops = augment.pad_crop_mirror(images, 2, fill, tf.constant([1, 2], tf.int64), mirror=mirror).numpy()
+    crops = augment.pad_crop_mirror(images, 2, fill, _draws(3000, 3), mirror=mirror).numpy()
     expected = _all_crops(images[0], 2, fill, mirror=mirror)
     assert len(expected) == 25 * (1 + mirror)
     # 3,000 draws of at most 50: all of them come up, and nothing else does.
@@ -44,33 +47,57 @@ def test_crops_are_exactly_those_of_the_padded_image(mirror):
 def test_half_of_the_crops_are_mirrored():
     images = _numbered(4000, 4, 5)
     fill = np.zeros((4, 5, 1), "uint8")
-    crops = augment.pad_crop_mirror(images, 0, fill, tf.constant([3, 4], tf.int64), mirror=True).numpy()
+    crops = augment.pad_crop_mirror(images, 0, fill, _draws(4000, 3), mirror=True).numpy()
     mirrored = np.mean([np.array_equal(crop, images[0][:, ::-1]) for crop in crops])
     assert abs(mirrored - 0.5) < 0.04  # five standard deviations
 
 
-def test_same_seed_same_crop():
-    def crop(*seed):
-        return augment.scale_crop_mirror(PHOTOS[0], 64, tf.constant(seed, tf.int64), mirror=True).numpy()
-
-    np.testing.assert_array_equal(crop(1, 2), crop(1, 2))
-    assert not np.array_equal(crop(1, 2), crop(1, 3))
-
-
-def test_scaled_crop_has_the_papers_scales():
-    """On a picture of its own coordinates, the slope of a crop tells the scale it was taken at."""
-    side = 512
-    ramp = np.broadcast_to(np.linspace(0, 255, side, dtype="float32")[None, :, None], (side, side, 3))
-    picture = np.round(ramp).astype("uint8")
+@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (224, 224), (97, 1000)])
+def test_papers_crops_are_of_the_papers_scales_and_inside(shape):
     scales = []
-    for i in range(60):
-        crop = augment.scale_crop_mirror(picture, 224, tf.constant([i, 0], tf.int64), mirror=False).numpy()
-        assert crop.shape == (224, 224, 3)
-        slope = np.polyfit(np.arange(224), crop[0, :, 0], 1)[0]
-        scales.append(255 / slope)
-    assert min(scales) > 250
-    assert max(scales) < 490
-    assert max(scales) - min(scales) > 150
+    for draws in _draws(300, 4):
+        crop = augment.paper_crop(tf.constant(shape), 224, draws)
+        shorter = float(crop.scale[np.argmin(shape)]) * min(shape)
+        scales.append(shorter)
+        assert min(crop.corner) >= 0
+        assert all(
+            float(c) + 224 <= float(s) * side + 1e-2 for c, s, side in zip(*crop[1::-1], shape, strict=True)
+        )
+    assert 255.9 < min(scales) < 260
+    assert 476 < max(scales) < 480.1
+    assert abs(np.mean(scales) - 368) < 20  # the middle of 256 and 480; five standard deviations
+
+
+@pytest.mark.parametrize("shape", [(375, 500), (300, 300), (60, 1000)])
+def test_inception_crops_are_of_its_areas_and_aspects(shape):
+    areas, aspects = [], []
+    for draws in _draws(300, augment.INCEPTION_DRAWS):
+        top, left, bottom, right = augment.inception_crop(tf.constant(shape), 224, draws).seen.numpy()
+        assert 0 <= top < bottom <= shape[0]
+        assert 0 <= left < right <= shape[1]
+        areas.append((bottom - top) * (right - left) / (shape[0] * shape[1]))
+        aspects.append((right - left) / (bottom - top))
+    # A pixel more or less of the shorter side.
+    slack = 1 + 2 / min(shape)
+    assert min(aspects) > 3 / 4 / slack
+    assert max(aspects) < 4 / 3 * slack
+    if shape != (60, 1000):  # where the largest rectangle has 8% of the area
+        assert min(areas) < 0.12
+        assert max(areas) > 0.8
+
+
+def test_light_varies_along_imagenets_components():
+    """Covariance of 20,000 draws against deviations times components, as published."""
+    normal = np.random.default_rng(0).normal(size=(20_000, 3)).astype("float32")
+    lights = np.array(tf.map_fn(augment.lighting, tf.constant(normal)))
+    components = np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    )
+    deviations = 0.1 * 255 * np.array([0.2175, 0.0188, 0.0045])
+    expected = components @ np.diag(deviations**2) @ components.T
+    np.testing.assert_allclose(np.cov(lights.T), expected, rtol=0.05)
+    # Nearly all of it is brightness.
+    assert np.corrcoef(lights.T).min() > 0.95
 
 
 @pytest.mark.parametrize("photo", PHOTOS, ids=["church", "flower"])
@@ -83,6 +110,6 @@ def test_centre_crop_is_pillows(photo):
     )
     left, top = (resized.width - size) // 2, (resized.height - size) // 2
     theirs = np.asarray(resized.crop((left, top, left + size, top + size)), "int")
-    ours = augment.centre_crop(photo, size).numpy().astype("int")
+    ours = view_of(tf.constant(photo), lambda shape: augment.centre_crop(shape, size), size, 3)
     # Both are a triangle filter with antialiasing; they round at other places.
-    assert abs(ours - theirs).max() <= 1
+    assert abs(ours.numpy().astype("int") - theirs).max() <= 1

@@ -1,68 +1,147 @@
+import collections
 import dataclasses
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.datasets import load_sample_images
+from pictures import PHOTOS, encoded
 
 from keras_resnet.data import digits, pipeline, sources
+from keras_resnet.data.arrays import split_of_arrays
+from keras_resnet.data.mixing import Mixing
+from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.data.source import Source, Split
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
 
 DIGITS = sources.find("digits")
 WHOLE = View(8, whole=True, mirrored=False)
 CROP = View(32, whole=False, mirrored=True)
+NO_MEAN = np.zeros((8, 8, 1), "float32")
 
 
-@pytest.fixture(scope="module")
-def photographs():
-    """The two photographs, each with its number as label, seven times."""
-    photos = load_sample_images().images
+def _files(name, size, labels=2):
+    """The two photographs in turn, as JPEG files, each image labelled with its number modulo `labels`."""
+    contents = tf.constant([encoded(photo[::4, ::4]) for photo in PHOTOS])
 
-    def read(split):
-        images = tf.data.Dataset.from_tensor_slices((np.stack(photos), np.arange(2)))
-        return images.repeat(7 if split == "train" else 1)
+    def read(key):
+        indices = tf.range(size, dtype=tf.int64)
+        if key is not None:
+            indices = tf.random.experimental.stateless_shuffle(indices, key)
+        stream = tf.data.Dataset.from_tensor_slices(indices)
+        return stream.map(lambda index: (index, contents[index % 2], index % labels))
 
-    return dataclasses.replace(
-        DIGITS, image_shape=(None, None, 3), train_size=14, test_size=2, mirrored=True, read=read
-    )
+    return Split(name, size, read, str)
 
 
-def _epoch(batches):
-    return [(images, labels) for images, labels in batches.as_numpy_iterator()]
+PHOTOGRAPHS = Source(
+    "photographs", ("church", "flower"), (None, None, 3), _files("train", 14), _files("test", 2), True
+)
+# Labels that tell which image each is.
+NUMBERED = dataclasses.replace(PHOTOGRAPHS, train=_files("train", 24, labels=24))
+NUMBERED_WHOLE = dataclasses.replace(
+    DIGITS,
+    train=split_of_arrays("train", digits.load("train")[0][:24], np.arange(24)),
+)
+
+
+def _list(batches):
+    return list(batches.as_numpy_iterator())
+
+
+def _images(batches):
+    return np.concatenate([images for images, _ in _list(batches)])
+
+
+def _labels(batches):
+    return [label for _, labels in _list(batches) for label in labels.tolist()]
 
 
 def test_evaluation_batches_have_every_image_once_in_order():
-    batches = _epoch(pipeline.evaluation_batches(DIGITS, WHOLE, 100))
+    batches = _list(Pipeline(DIGITS, WHOLE).evaluation_batches(100))
     images, labels = digits.load("test")
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
     np.testing.assert_array_equal(np.concatenate([batch[1] for batch in batches]), labels)
 
 
-def test_training_epochs_differ_and_repeat_with_the_seed():
-    mean = pipeline.mean_of_training_images(DIGITS, WHOLE)
+@pytest.mark.parametrize(
+    ("source", "view", "shape"),
+    [(DIGITS, WHOLE, (22 * 64, 8, 8, 1)), (PHOTOGRAPHS, CROP, (12, 32, 32, 3))],
+    ids=["whole", "crop"],
+)
+def test_epochs_differ_and_repeat_with_the_seed(source, view, shape):
+    size = 64 if view.whole else 4
 
     def two_epochs(seed):
-        batches = pipeline.training_batches(DIGITS, WHOLE, 64, mean, seed)
-        return [np.concatenate([images for images, _ in _epoch(batches)]) for _ in range(2)]
+        images = Pipeline(source, view, seed=seed)
+        return _images(images.training_batches(size, 2, images.mean(per_pixel=view.whole)))
 
-    first, second = two_epochs(1)
-    assert first.shape == (22 * 64, 8, 8, 1)
-    assert first.dtype == "uint8"
+    both = two_epochs(1)
+    assert both.dtype == "uint8"
+    assert both.shape == (2 * shape[0], *shape[1:])
+    first, second = np.split(both, 2)
     assert not np.array_equal(first, second)
-    again = two_epochs(1)
-    np.testing.assert_array_equal(first, again[0])
-    np.testing.assert_array_equal(second, again[1])
-    assert not np.array_equal(first, two_epochs(2)[0])
+    np.testing.assert_array_equal(both, two_epochs(1))
+    assert not np.array_equal(both, two_epochs(2))
+
+
+@pytest.mark.parametrize(
+    ("source", "view"), [(NUMBERED_WHOLE, WHOLE), (NUMBERED, CROP)], ids=["whole", "crop"]
+)
+class TestResumedRun:
+    def _batches(self, source, view, **where):
+        return Pipeline(source, view, seed=3).training_batches(4, 3, NO_MEAN, **where)
+
+    def test_each_image_once_an_epoch(self, source, view):
+        labels = _labels(self._batches(source, view))
+        epochs = [labels[start : start + 24] for start in (0, 24, 48)]
+        assert all(sorted(epoch) == list(range(24)) for epoch in epochs)
+        assert epochs[0] != epochs[1]
+
+    @pytest.mark.parametrize("killed", [1, 5, 6, 7, 11, 17])
+    def test_goes_on_where_it_was_killed(self, source, view, killed):
+        uninterrupted = _list(self._batches(source, view))
+        resumed = [
+            *_list(self._batches(source, view).take(killed)),
+            *_list(self._batches(source, view, first_step=killed)),
+        ]
+        assert len(resumed) == len(uninterrupted) == 18
+        for (images, labels), (resumed_images, resumed_labels) in zip(uninterrupted, resumed, strict=True):
+            np.testing.assert_array_equal(resumed_images, images)
+            np.testing.assert_array_equal(resumed_labels, labels)
+
+    def test_workers_share_each_batch(self, source, view):
+        one = _list(self._batches(source, view))
+        shares = [_list(self._batches(source, view, worker=worker, workers=2)) for worker in (0, 1)]
+        for whole, *parts in zip(one, *shares, strict=True):
+            assert [len(labels) for _, labels in parts] == [2, 2]
+            image_of = dict(zip(whole[1].tolist(), whole[0], strict=True))
+            together = {
+                label: image
+                for images, labels in parts
+                for label, image in zip(labels.tolist(), images, strict=True)
+            }
+            assert image_of.keys() == together.keys()
+            for label, image in together.items():
+                np.testing.assert_array_equal(image, image_of[label])
+
+
+def test_large_whole_images_are_read_anew_with_the_same_result(monkeypatch):
+    def batches():
+        return _list(Pipeline(DIGITS, WHOLE, seed=1).training_batches(64, 2, NO_MEAN))
+
+    held = batches()
+    monkeypatch.setattr(pipeline, "_IN_MEMORY", 0)
+    for (images, labels), (again, labels_again) in zip(held, batches(), strict=True):
+        np.testing.assert_array_equal(images, again)
+        np.testing.assert_array_equal(labels, labels_again)
 
 
 def test_labels_stay_with_their_images_through_shuffling_and_shifting():
-    mean = np.zeros((8, 8, 1), "float32")
     images, labels = digits.load("train")
     centre = {bytes(image[2:6, 2:6]): label for image, label in zip(images, labels, strict=True)}
-    batches = _epoch(pipeline.training_batches(DIGITS, WHOLE, 64, mean, 0))
     found = agreeing = 0
-    for shifted, of_shifted in batches:
+    for shifted, of_shifted in _list(Pipeline(DIGITS, WHOLE).training_batches(64, 1, NO_MEAN)):
         for image, label in zip(shifted, of_shifted, strict=True):
             known = centre.get(bytes(image[2:6, 2:6]))  # one in nine is not shifted
             if known is not None:
@@ -72,31 +151,59 @@ def test_labels_stay_with_their_images_through_shuffling_and_shifting():
     assert agreeing / found > 0.99  # two digits may share their centre
 
 
-def test_mean_of_whole_images_is_per_pixel():
-    mean = pipeline.mean_of_training_images(DIGITS, WHOLE)
-    np.testing.assert_allclose(mean, digits.load("train")[0].mean(axis=0), rtol=1e-5)
+def test_mean_of_pixels_and_of_channels():
+    images = digits.load("train")[0]
+    pipe = Pipeline(DIGITS, WHOLE)
+    np.testing.assert_allclose(pipe.mean(per_pixel=True), images.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(pipe.mean(per_pixel=False), images.mean(axis=(0, 1, 2)), rtol=1e-5)
+    crops = Pipeline(PHOTOGRAPHS, CROP)
+    ((seen, _),) = _list(crops.evaluation_batches(4))  # one of each, as among the training images
+    np.testing.assert_allclose(crops.mean(per_pixel=True), seen.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(crops.mean(per_pixel=False), seen.mean(axis=(0, 1, 2)), rtol=1e-5)
 
 
 def test_whole_images_are_enlarged():
-    batches = pipeline.evaluation_batches(DIGITS, View(32, whole=True, mirrored=False), 355)
-    ((images, _),) = _epoch(batches)
+    batches = Pipeline(DIGITS, View(32, whole=True, mirrored=False)).evaluation_batches(355)
+    ((images, _),) = _list(batches)
     assert images.shape == (355, 32, 32, 1)
     assert abs(images.mean() - digits.load("test")[0].mean()) < 0.5
 
 
-def test_crops_of_photographs(photographs):
-    mean = pipeline.mean_of_training_images(photographs, CROP)
-    assert mean.shape == (3,)
-    ((test_images, _),) = _epoch(pipeline.evaluation_batches(photographs, CROP, 4))
-    np.testing.assert_allclose(mean, test_images.mean(axis=(0, 1, 2)), rtol=1e-5)
-    batches = _epoch(pipeline.training_batches(photographs, CROP, 4, mean, 0))
-    assert [images.shape for images, _ in batches] == [(4, 32, 32, 3)] * 3
-    # The church's sky is blue and the flower is not: labels stay with their crops.
-    blue = {0: [], 1: []}
-    for images, labels in batches:
+@pytest.mark.parametrize("augmentation", ["paper", "inception"])
+def test_labels_stay_with_their_crops(augmentation):
+    view = dataclasses.replace(CROP, augmentation=augmentation)
+    blue = collections.defaultdict(list)
+    for images, labels in _list(Pipeline(PHOTOGRAPHS, view).training_batches(7, 10, NO_MEAN)):
         for image, label in zip(images, labels, strict=True):
             blue[int(label)].append(image[..., 2].mean())
-    assert min(blue[0]) > max(blue[1])
+    # The church's sky is blue and the flower is not.
+    assert np.median(blue[0]) > 1.5 * np.median(blue[1])
+
+
+def test_half_of_the_crops_are_mirrored():
+    def crops(mirrored):
+        view = dataclasses.replace(CROP, mirrored=mirrored)
+        return _images(Pipeline(PHOTOGRAPHS, view).training_batches(14, 20, NO_MEAN))
+
+    pairs = list(zip(crops(True), crops(False), strict=True))
+    same = [np.array_equal(one, other) for one, other in pairs]
+    assert all(s or np.array_equal(one, other[:, ::-1]) for s, (one, other) in zip(same, pairs, strict=True))
+    assert abs(np.mean(same) - 0.5) < 0.15  # five standard deviations
+
+
+def test_mixed_batches_are_resumed_too():
+    def batches(**where):
+        images = Pipeline(NUMBERED_WHOLE, WHOLE)
+        images = dataclasses.replace(
+            images, source=dataclasses.replace(NUMBERED_WHOLE, class_names=tuple(map(str, range(24))))
+        )
+        return _list(images.training_batches(4, 2, NO_MEAN, mixing=Mixing(mixup=0.3), **where))
+
+    one = batches()
+    assert one[0][1].shape == (4, 24)
+    for (images, labels), (again, labels_again) in zip(one[8:], batches(first_step=8), strict=True):
+        np.testing.assert_array_equal(images, again)
+        np.testing.assert_array_equal(labels, labels_again)
 
 
 @pytest.mark.parametrize(

@@ -33,3 +33,14 @@ def test_padding_is_the_papers_for_its_size():
 def test_size_below_the_nets_smallest_is_refused():
     with pytest.raises(UserError, match=r"--image_size=16 .* 32 or more"):
         choose_view(sources.find("digits"), image_size=16, **IMAGENET)
+
+
+def test_users_own_choices_hold():
+    photos = dataclasses.replace(sources.find("digits"), image_shape=(None, None, 3))
+    view = choose_view(photos, mirrored=True, augmentation="inception", **IMAGENET)
+    assert view == View(224, whole=False, mirrored=True, augmentation="inception")
+
+
+def test_rectangles_of_small_images_are_refused():
+    with pytest.raises(UserError, match=r"--augmentation=inception .* digits are seen whole"):
+        choose_view(sources.find("digits"), augmentation="inception", **CIFAR)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_resnet.data.mixing import Mixing
 from keras_resnet.training.loop import Error, train
 from keras_resnet.training.progress import format_seconds
 from keras_resnet.training.recipes import Recipe
@@ -38,8 +39,30 @@ def test_learning_rate_falls_when_the_validation_error_stays(tmp_path):
 
 def test_error_is_one_minus_accuracy():
     metric = Error()
-    metric.update_state([0, 1, 2, 2], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    metric.update_state(np.array([0, 1, 2, 2]), np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]))
     assert float(metric.result()) == pytest.approx(0.25)
+
+
+def test_error_against_shares_of_classes_counts_the_largest():
+    metric = Error()
+    metric.update_state(np.array([[0.1, 0.9, 0], [0.6, 0, 0.4]]), np.array([[0, 1, 0], [0, 0, 1]]))
+    assert float(metric.result()) == pytest.approx(0.5)
+
+
+def test_recipe_that_mixes_learns_from_shares_and_is_tested_on_classes():
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    smooth = 0.9 * np.eye(2, dtype="float32")[y] + 0.05
+    batches = tf.data.Dataset.from_tensor_slices((x, smooth)).batch(16)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+    recipe = Recipe(
+        "this test", epochs=30, batch_size=16, learning_rate=0.5, mixing=Mixing(label_smoothing=0.1)
+    )
+    validation = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+    history = train(model, batches, validation, recipe).history
+    assert history["error"][-1] == history["val_error"][-1] < 0.05
+    # The best loss against smoothed labels is their entropy.
+    assert history["loss"][-1] > -0.95 * np.log(0.95) - 0.05 * np.log(0.05) > history["val_loss"][-1]
 
 
 def test_a_callback_of_the_users_is_called(tmp_path):

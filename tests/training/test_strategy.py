@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.data import pipeline, sources
+from keras_resnet.data import sources
+from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.view import View
 from keras_resnet.models import architectures
 from keras_resnet.training.classifier import build_classifier
@@ -30,10 +31,8 @@ class Losses(keras.callbacks.Callback):
 def _train(*devices, synchronized):
     keras.utils.set_random_seed(0)
     strategy = make_strategy(*devices)
-    mean = pipeline.mean_of_training_images(DIGITS, VIEW)
-    batches = pipeline.training_batches(DIGITS, VIEW, RECIPE.batch_size, mean, seed=0).take(10)
-    # Keras reads a batch before it trains under a strategy, which would move the shuffling on.
-    fixed = [tf.stack(parts) for parts in zip(*batches, strict=True)]
+    images = Pipeline(DIGITS, VIEW)
+    mean = images.mean(per_pixel=True)
     losses = Losses()
     with strategy.scope():
         model = build_classifier(architectures.cifar(8), 8, 1, 10, mean)
@@ -41,10 +40,11 @@ def _train(*devices, synchronized):
             synchronize_batch_norm(model)
         history = train(
             model,
-            tf.data.Dataset.from_tensor_slices(tuple(fixed)),
+            images.training_batches(RECIPE.batch_size, RECIPE.epochs, mean),
             # 355 images in batches of 64 leave 35, of which the second device would get three.
-            pipeline.evaluation_batches(DIGITS, VIEW, 64, strategy.num_replicas_in_sync),
+            images.evaluation_batches(64, strategy.num_replicas_in_sync),
             RECIPE,
+            steps_per_epoch=10,
             callbacks=[losses],
         ).history
     return strategy.num_replicas_in_sync, losses.values, history

@@ -1,0 +1,67 @@
+"""Training images of CIFAR's size from memory, shifted and mirrored, beside a map over single images."""
+
+import numpy as np
+from compare import OURS, Benchmark, Side, main
+
+IMAGES, BATCH, BATCHES = 50_000, 128, 200
+
+
+def images_per_second(batches):
+    import time
+
+    for _ in range(20):
+        next(batches)
+
+    def measure():
+        start = time.perf_counter()
+        for _ in range(BATCHES):
+            next(batches)
+        return BATCH * BATCHES / (time.perf_counter() - start)
+
+    return measure
+
+
+def noise():
+    """CIFAR's images in number of pixels; nothing here looks at them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype="uint8")
+    return pixels, np.random.default_rng(1).integers(0, 10, IMAGES)
+
+
+def pipeline():
+    from keras_resnet.data.arrays import split_of_arrays
+    from keras_resnet.data.pipeline import Pipeline
+    from keras_resnet.data.source import Source
+    from keras_resnet.data.view import View
+
+    split = split_of_arrays("noise", *noise())
+    source = Source("noise", tuple("0123456789"), (32, 32, 3), split, split, mirrored=True)
+    return Pipeline(source, View(32, whole=True, mirrored=True))
+
+
+def ours(options):
+    images = pipeline()
+    return images_per_second(iter(images.training_batches(BATCH, 10**6, images.mean(per_pixel=True))))
+
+
+def map_over_images(options):
+    import tensorflow as tf
+
+    def view(image, label):
+        image = tf.image.resize_with_crop_or_pad(image, 40, 40)
+        return tf.image.random_flip_left_right(tf.image.random_crop(image, (32, 32, 3))), label
+
+    images = tf.data.Dataset.from_tensor_slices(noise()).cache().repeat().shuffle(IMAGES)
+    images = images.map(view, num_parallel_calls=tf.data.AUTOTUNE)
+    return images_per_second(iter(images.batch(BATCH, drop_remainder=True).prefetch(tf.data.AUTOTUNE)))
+
+
+BENCHMARK = Benchmark(
+    name="images-cifar",
+    work=f"images for training of 32x32 from memory, batch {BATCH}",
+    unit="images/s",
+    sides={OURS: Side(ours), "tf.data, a map over images": Side(map_over_images)},
+    needs={"tf.data, a map over images": 5},
+)
+
+if __name__ == "__main__":
+    main(BENCHMARK)

@@ -1,0 +1,62 @@
+"""Resident memory while a net trains from 2 GB of JPEG files, beside the same on one batch again and again.
+
+python benchmarks/images_memory.py
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+import photos
+from compare import in_a_process, store
+from work import as_we_train_it, fit_on, peak_memory
+
+GIGABYTES, FILES, BATCH, SIZE, LIMIT = 2.0, 512, 64, 64, 1.5
+
+
+def files() -> pathlib.Path:
+    """Pictures linked to again and again until they are 2 GB; each link is a file of its own to read."""
+    root = photos.folder(FILES)
+    for below in root.glob("train/*"):
+        pictures = sorted(below.iterdir())
+        copies = round(GIGABYTES * 1e9 / (2 * sum(path.stat().st_size for path in pictures)))
+        for copy in range(copies - 1):
+            for path in pictures:
+                os.link(path, below / f"{copy}-{path.name}")
+    return root
+
+
+def measure(fed: int) -> dict:
+    """Peak of resident memory after an epoch over the files, or as many steps on one batch."""
+    import tensorflow as tf
+
+    from keras_resnet.data import sources
+    from keras_resnet.data.pipeline import Pipeline
+    from keras_resnet.data.view import View
+    from keras_resnet.models import architectures
+    from keras_resnet.training.classifier import build_classifier
+
+    images = Pipeline(sources.find(str(files())), View(SIZE, whole=False, mirrored=True))
+    mean = images.mean(per_pixel=False)
+    batches, steps = images.training_batches(BATCH, 1, mean), images.steps_per_epoch(BATCH)
+    if not fed:
+        batches = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
+    model = as_we_train_it(build_classifier(architectures.cifar(8), SIZE, 3, 2, mean))
+    fit_on(model, batches)(steps - 1)
+    return {"fed": bool(fed), "steps": steps, "peak GiB": peak_memory()}
+
+
+def main():
+    if sys.argv[1:2] == ["--one"]:
+        print("VALUE", json.dumps(measure(int(sys.argv[2]))))
+        return
+    constant, fed = (in_a_process(__file__, fed)["peak GiB"] for fed in (0, 1))
+    record = store("images-memory", {"gigabytes": GIGABYTES, "peak GiB": {"fed": fed, "one batch": constant}})
+    print(f"{record['machine']}: {fed:.2f} GiB fed from {GIGABYTES} GB of files, {constant:.2f} GiB without")
+    if fed - constant > LIMIT:
+        raise SystemExit(f"More than {LIMIT} GiB for the files.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Training images from JPEG files of 500x375: the paper's augmentation, beside what users would write."""
+
+import time
+
+import photos
+from compare import OURS, Benchmark, Side, main
+
+FILES, BATCH, BATCHES, SIZE = 512, 64, 16, 224
+
+
+def batches_per_second(batches):
+    """A measurement of an endless iterator: images/s."""
+    for _ in range(4):
+        next(batches)
+
+    def measure():
+        start = time.perf_counter()
+        for _ in range(BATCHES):
+            next(batches)
+        return BATCH * BATCHES / (time.perf_counter() - start)
+
+    return measure
+
+
+def ours(options):
+    from keras_resnet.data import sources
+    from keras_resnet.data.pipeline import Pipeline
+    from keras_resnet.data.view import View
+
+    images = Pipeline(sources.find(str(photos.folder(FILES))), View(SIZE, whole=False, mirrored=True))
+    return batches_per_second(iter(images.training_batches(BATCH, 10**6, images.mean(per_pixel=False))))
+
+
+def _files():
+    import tensorflow as tf
+
+    paths = sorted(map(str, photos.folder(FILES).glob("train/*/*.jpg")))
+    return tf.data.Dataset.from_tensor_slices(paths).repeat().shuffle(FILES)
+
+
+def _batches(dataset, view):
+    import tensorflow as tf
+
+    dataset = dataset.map(lambda path: view(tf.io.read_file(path)), num_parallel_calls=tf.data.AUTOTUNE)
+    return batches_per_second(iter(dataset.batch(BATCH, drop_remainder=True).prefetch(tf.data.AUTOTUNE)))
+
+
+def tf_image(options):
+    import tensorflow as tf
+
+    def view(contents):
+        image = tf.io.decode_jpeg(contents, channels=3)
+        shape = tf.cast(tf.shape(image)[:2], tf.float32)
+        shorter = tf.random.uniform([], 256, 481)
+        image = tf.image.resize(
+            image, tf.cast(shape * shorter / tf.reduce_min(shape), tf.int32), antialias=True
+        )
+        image = tf.image.random_crop(image, (SIZE, SIZE, 3))
+        return tf.cast(tf.image.random_flip_left_right(image), tf.uint8)
+
+    return _batches(_files(), view)
+
+
+def decode_alone(options):
+    import tensorflow as tf
+
+    def view(contents):
+        return tf.io.decode_jpeg(contents, channels=3)[:SIZE, :SIZE]
+
+    return _batches(_files(), view)
+
+
+def torchvision(options):
+    import torch
+    import torchvision
+
+    transforms = torchvision.transforms
+
+    def scaled(image):
+        return transforms.functional.resize(image, int(torch.randint(256, 481, ())))
+
+    view = transforms.Compose(
+        [scaled, transforms.RandomCrop(SIZE), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
+    )
+    data = torchvision.datasets.ImageFolder(photos.folder(FILES) / "train", view)
+    sampler = torch.utils.data.RandomSampler(data, replacement=True, num_samples=10**7)
+    return batches_per_second(
+        iter(torch.utils.data.DataLoader(data, BATCH, sampler=sampler, num_workers=2, drop_last=True))
+    )
+
+
+BENCHMARK = Benchmark(
+    name="images-train",
+    work="images for training from JPEG files of 500x375, as in the paper",
+    unit="images/s",
+    sides={
+        OURS: Side(ours),
+        "decode, resize, crop in tf.image": Side(tf_image),
+        "torchvision's transforms, two processes": Side(torchvision),
+        "decoding alone": Side(decode_alone),
+    },
+    needs={
+        "decode, resize, crop in tf.image": 1.8,
+        "torchvision's transforms, two processes": 3,
+        "decoding alone": 0.85,
+    },
+)
+
+if __name__ == "__main__":
+    main(BENCHMARK)

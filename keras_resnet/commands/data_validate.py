@@ -1,0 +1,61 @@
+"""`keras-resnet data validate`: the files of a folder that training cannot use, by path."""
+
+import collections
+import concurrent.futures
+import os
+import pathlib
+import sys
+import time
+
+from absl import flags
+
+from keras_resnet.data.folder import SUFFIXES, pictures
+from keras_resnet.data.validate import findings
+from keras_resnet.errors import UserError
+
+SUMMARY = "find damaged, misnamed and odd files in a folder of pictures; exit status 1 if any is unusable."
+ARGUMENT = "FOLDER"
+FLAGS = flags.FlagValues()
+flags.DEFINE_integer(
+    "processes",
+    None,
+    "That read files side by side; by default one for each core.",
+    lower_bound=1,
+    flag_values=FLAGS,
+    module_name="The work",
+)
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+def run(folder: str) -> int:
+    """Read every picture and print what is odd; returns the exit status."""
+    root = pathlib.Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{folder} is no folder; give the one that holds the classes' folders.")
+    files = pictures(root)
+    if not files:
+        raise UserError(f"{folder} holds no pictures; they end in {', '.join(SUFFIXES)}.")
+    others = collections.Counter(
+        path.suffix.lower() or "no suffix"
+        for path in root.rglob("*")
+        if path.is_file() and path.suffix.lower() not in SUFFIXES and not path.name.startswith(".")
+    )
+    kinds, unusable = collections.Counter(), 0
+    start = said = time.monotonic()
+    with concurrent.futures.ProcessPoolExecutor(FLAGS.processes or os.cpu_count()) as pool:
+        for done, found in enumerate(pool.map(findings, files, chunksize=16), start=1):
+            for finding in found:
+                kinds[finding.kind, finding.unusable] += 1
+                print(f"{finding.path}: {finding.kind}: {finding.detail}", flush=True)
+            unusable += any(finding.unusable for finding in found)
+            if time.monotonic() - said > _SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                left = (said - start) / done * (len(files) - done)
+                print(f"{done:,} of {len(files):,} files, about {left:.0f} s left", file=sys.stderr)
+    print(f"{len(files):,} pictures, {unusable:,} of them unusable.")
+    for (kind, cannot), count in kinds.most_common():
+        print(f"  {count:6,}  {kind}{', cannot be used' if cannot else ', converted'}")
+    for suffix, count in others.most_common():
+        print(f"  {count:6,}  {suffix}, not looked at")
+    return 1 if unusable else 0

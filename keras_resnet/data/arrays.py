@@ -1,0 +1,27 @@
+"""A split that lies in memory."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_resnet.data.source import Split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def split_of_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
+    """Images (N, H, W, C) uint8 and labels (N,) as a split."""
+
+    def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        indices = tf.range(len(images), dtype=tf.int64)
+        if key is not None:
+            indices = tf.random.experimental.stateless_shuffle(indices, key)
+        pixels, classes = tf.constant(images), tf.constant(labels, tf.int64)
+        return tf.data.Dataset.from_tensor_slices(indices).map(
+            lambda index: (index, pixels[index], classes[index])
+        )
+
+    return Split(name, len(images), read, lambda index: f"image {index} of {name}")

@@ -1,0 +1,139 @@
+"""What happens to images that cannot be decoded: told by name, and refused or left out."""
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from keras_resnet.data.decode import decode
+from keras_resnet.data.source import Split
+from keras_resnet.errors import UserError
+
+POLICIES = ("raise", "skip")
+
+
+class BadImages:
+    """Finds the images a stream lacks, because they could not be read or decoded, and says which.
+
+    A stream of images goes through `tf.data`'s `ignore_errors`, each image with its position; a gap in the
+    positions is an image lost. So a good image costs nothing.
+
+    Args:
+        policy: "raise" ends at the first bad image, "skip" warns of each and goes on.
+        most: share of a split that may be skipped, 0..1; one image may be in any case.
+    """
+
+    def __init__(self, policy: str = "raise", most: float = 0.01):
+        self._policy = policy
+        self._most = most
+        self._skipped: dict[str, set[str]] = {}
+        self._failure: UserError | None = None
+
+    @property
+    def skipped(self) -> int:
+        """Number of images left out so far."""
+        return sum(map(len, self._skipped.values()))
+
+    def room(self, split: Split) -> int:
+        """How many images of a split may be left out."""
+        return max(1, math.floor(self._most * split.size)) if self._policy == "skip" else 0
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn the error that TensorFlow makes of a bad image into ours.
+
+        Raises:
+            UserError: an image is bad and the policy is "raise", or too many are.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self._failure is not None:
+                raise self._failure from error
+            if "cardinality" in error.message:
+                raise UserError(
+                    "The dataset holds fewer images than it says; its files are damaged: prepare it anew."
+                ) from error
+            raise
+
+    def checked(
+        self,
+        batches: tf.data.Dataset,
+        split: Split,
+        read: Callable[[tf.Tensor, int], tf.data.Dataset],
+        key: tf.Tensor,
+        *,
+        channels: int,
+        start: tf.Tensor | int = 0,
+        step: int = 1,
+    ) -> tf.data.Dataset:
+        """The batches, less their positions.
+
+        Args:
+            batches: of (positions, *rest), in order.
+            split: that they are of.
+            read: gives the stream of (index, image, label) of a key from a position on, to explain a gap.
+            key: of this stream.
+            channels: of the images.
+            start: the first position.
+            step: from one position to the next.
+        """
+
+        def explain(key, positions):
+            for position in positions.tolist():
+                self._explain(split, read(key, position), channels)
+            return positions
+
+        def check(expected, batch):
+            positions, *rest = batch
+            # What each position should be: what the batch should begin with, and one step after another.
+            should = tf.concat([[expected], positions[:-1] + step], axis=0)
+            told = tf.cond(
+                tf.reduce_all(positions == should),
+                lambda: tf.zeros([0], tf.int64),
+                lambda: tf.numpy_function(
+                    explain, [key, tf.ragged.range(should, positions, step).flat_values], tf.int64
+                ),
+            )
+            with tf.control_dependencies([told]):
+                return positions[-1] + step, tuple(map(tf.identity, rest))
+
+        return batches.scan(tf.cast(start, tf.int64), check)
+
+    def _explain(self, split: Split, stream: tf.data.Dataset, channels: int) -> None:
+        name, reason = f"an image of {split.name}", "a part of it is damaged"
+        try:
+            for index, image, _ in stream.take(1):
+                name = split.describe(int(index))
+                if image.dtype == tf.string:
+                    decode(image, channels)
+        except tf.errors.OpError as error:
+            reason = _reason(error)
+        if self._policy == "raise":
+            self._fail(
+                f"{name} cannot be decoded ({reason}). Mend or remove it, let `keras-resnet data validate "
+                "FOLDER` find others, or leave such images out with --bad_images=skip."
+            )
+        skipped = self._skipped.setdefault(split.name, set())
+        if name in skipped:
+            return
+        skipped.add(name)
+        print(f"\nWARNING: left out {name}, which cannot be decoded ({reason}).", flush=True)
+        if len(skipped) > self.room(split):
+            self._fail(
+                f"{len(skipped)} of the {split.size:,} images of {split.name} cannot be decoded, the last of "
+                f"them {name}; --bad_images=skip leaves out {self._most:.0%} of them, or one "
+                "(--max_bad_images)."
+            )
+
+    def _fail(self, message: str) -> None:
+        self._failure = UserError(message)
+        raise self._failure
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The first sentence of TensorFlow's message, without the names of operations."""
+    message = re.sub(r"^Error in user-defined function passed to .*? with iterator: \S+: ", "", error.message)
+    return re.split(r"\. |\n|\[Op:|\{\{", message)[0].strip(" .") or type(error).__name__

@@ -1,0 +1,107 @@
+"""What a dataset looks like: classes, sizes, samples as training sees them, and how fast they come."""
+
+import collections
+import dataclasses
+import io
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import tensorflow as tf
+
+from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.data.source import Split
+from keras_resnet.files import atomic
+
+# Images looked at; of larger splits, as many drawn at random.
+_LOOKED_AT = 10_000
+_COLUMNS, _ROWS = 8, 6
+_CAPTION = 14
+_SECONDS = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """Counts of what was looked at.
+
+    Args:
+        images: how many.
+        labels: images of each class, by its number.
+        sizes: images of each (height, width).
+        unreadable: images whose size could not be read.
+    """
+
+    images: int
+    labels: collections.Counter
+    sizes: collections.Counter
+    unreadable: int
+
+
+def survey(split: Split) -> Survey:
+    """Look at the labels and headers of a split's images."""
+    labels, sizes, unreadable, count = collections.Counter(), collections.Counter(), 0, 0
+    stream = (
+        split.read(None) if split.size <= _LOOKED_AT else split.read(tf.constant([0, 0])).take(_LOOKED_AT)
+    )
+    for _, image, label in stream.as_numpy_iterator():
+        count += 1
+        labels[int(label)] += 1
+        size = _size(image)
+        if size is None:
+            unreadable += 1
+        else:
+            sizes[size] += 1
+    return Survey(count, labels, sizes, unreadable)
+
+
+def contact_sheet(images: np.ndarray, captions: Sequence[str], path: str | os.PathLike) -> None:
+    """Draw images (N, H, W, C) uint8 in rows of eight, each with its caption, as PNG."""
+    side = max(images.shape[1], 64)
+    sheet = PIL.Image.new("RGB", (_COLUMNS * side, -(-len(images) // _COLUMNS) * (side + _CAPTION)), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
+    for i, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
+        left, top = i % _COLUMNS * side, i // _COLUMNS * (side + _CAPTION)
+        picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+        sheet.paste(picture.resize((side, side), PIL.Image.Resampling.NEAREST), (left, top))
+        while caption and draw.textlength(caption) > side - 4:
+            caption = caption[:-1]
+        draw.text((left + 2, top + side), caption, fill="black")
+    with atomic(path) as written:
+        sheet.save(written)
+
+
+def samples(images: Pipeline) -> tuple[np.ndarray, list[str]]:
+    """What training sees first: images (48, H, W, C), fewer where there are fewer, and their classes."""
+    count = min(_COLUMNS * _ROWS, images.steps_per_epoch(1))
+    mean = images.mean(per_pixel=images.view.whole)
+    with images.bad_images.told():
+        pixels, labels = next(images.training_batches(count, 1, mean).as_numpy_iterator())
+    return pixels, [images.source.class_names[label] for label in labels]
+
+
+def images_per_second(images: Pipeline, batch_size: int = 64) -> float:
+    """How many training images come each second, with nothing that uses them."""
+    batch_size = min(batch_size, images.steps_per_epoch(1))
+    mean = images.mean(per_pixel=images.view.whole)
+    batches = iter(images.training_batches(batch_size, 10**6, mean))
+    with images.bad_images.told():
+        for _ in range(3):
+            next(batches)
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < _SECONDS:
+            next(batches)
+            count += batch_size
+        return count / (time.perf_counter() - start)
+
+
+def _size(image: bytes | np.ndarray) -> tuple[int, int] | None:
+    if not isinstance(image, bytes):
+        return image.shape[:2]
+    try:
+        with PIL.Image.open(io.BytesIO(image)) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        return None

@@ -1,0 +1,226 @@
+"""Datasets of tensorflow-datasets: found, prepared, and read in an order that a key decides."""
+
+import bisect
+import itertools
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_resnet.data.source import Source, Split
+from keras_resnet.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# A mirrored character is another character, or none.
+_CHARACTERS = {
+    "binarized_mnist",
+    "binary_alpha_digits",
+    "cmaterdb",
+    "emnist",
+    "kmnist",
+    "mnist",
+    "mnist_corrupted",
+    "omniglot",
+    "quickdraw_bitmap",
+    "svhn_cropped",
+}
+# Files read at a time, and images in a row from each: TFDS's own numbers.
+_FILES_AT_A_TIME, _IMAGES_IN_A_ROW = 16, 16
+# Encoded images held for shuffling. Their files come in another order each epoch, too.
+_SHUFFLED_BYTES, _SHUFFLED_IMAGES = 2**27, 16_384
+
+
+def tfds_source(
+    name: str,
+    *,
+    data_dir: str | None,
+    download: bool,
+    train_split: str | None,
+    validation_split: str | None,
+    validation_fraction: float,
+) -> Source:
+    """The dataset of this name, with version and configuration where they are given.
+
+    Args:
+        data_dir: where TFDS keeps its datasets; by default its own place.
+        download: whether a dataset that is not prepared is downloaded and prepared.
+        train_split, validation_split: in TFDS's words, as `train[:80%]`; by default `train`, and `validation`
+            or `test`.
+        validation_fraction: share of the end of `train` that is held out where there is neither.
+
+    Raises:
+        UserError: there is no such dataset or split, it is not one of images with one label each, or it is
+            not prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        hint = re.search(r"Did you mean: \S+ -> (\S+)", str(error))
+        meant = f"; did you mean {hint[1]}?" if hint else "."
+        raise UserError(
+            f"--dataset={name} is neither 'digits' nor a folder nor a dataset of tensorflow-datasets{meant}"
+        ) from error
+    except AssertionError as error:  # a version or configuration that the dataset does not have
+        raise UserError(f"--dataset={name} is not to be had: {_last_line(error)}.") from error
+    except ValueError as error:
+        raise UserError(
+            f"--dataset={name} is neither 'digits' nor a folder nor a name as tensorflow-datasets has them: "
+            "cifar10, imagenet2012:5.*.*, imagenet_resized/32x32."
+        ) from error
+    features = builder.info.features
+    if not _is_classification(features):
+        raise UserError(
+            f"--dataset={name} is not an image classification dataset: it needs the features 'image', of "
+            f"uint8, and 'label', and has {', '.join(map(repr, features))}."
+        )
+    if not builder.is_prepared():
+        _prepare(builder, name, download)
+    splits = builder.info.splits
+    if train_split is None and "train" not in splits:
+        raise UserError(
+            f"--dataset={name} has no split 'train' but {', '.join(splits)}; name one with --train_split."
+        )
+    if train_split is None and validation_split is None and not {"validation", "test"} & set(splits):
+        percent = min(99, max(1, round(100 * validation_fraction)))
+        train_split, validation_split = f"train[:-{percent}%]", f"train[-{percent}%:]"
+    # Where there are both, the test labels are often kept back (ImageNet's are).
+    fallback = next((split for split in ("validation", "test") if split in splits), None)
+    if validation_split is None and fallback is None:
+        raise UserError(f"--dataset={name} has no split to validate on; name one with --validation_split.")
+    return Source(
+        name=name,
+        class_names=tuple(features["label"].names),
+        image_shape=tuple(features["image"].shape),
+        train=_split(builder, train_split or "train", "--train_split", name),
+        test=_split(builder, validation_split or fallback, "--validation_split", name),
+        mirrored=builder.name not in _CHARACTERS,
+    )
+
+
+def _is_classification(features: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    try:
+        image, label = features["image"], features["label"]
+    except (KeyError, TypeError):
+        return False
+    return (
+        isinstance(image, tfds.features.Image)
+        and image.tf_dtype.name == "uint8"
+        and isinstance(label, tfds.features.ClassLabel)
+    )
+
+
+def _prepare(builder: Any, name: str, download: bool) -> None:
+    """Download and prepare a dataset, or say how that is done."""
+    import tensorflow_datasets as tfds
+
+    root = pathlib.Path(builder.data_path).parents[builder.info.full_name.count("/")]
+    by_hand = ""
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split()).rstrip(".")
+        by_hand = f" It needs files got by hand, in {root / 'downloads' / 'manual'}: {instructions}."
+    if not download:
+        urls = builder.url_infos or {}
+        size = sum(info.size or 0 for info in urls.values())
+        megabytes = f" ({size / 1e6:,.0f} MB to download)" if size else ""
+        elsewhere = (
+            "" if by_hand else "; or prepare it on another machine and give its folder with --data_dir"
+        )
+        raise UserError(
+            f"--dataset={name} is not prepared in {builder.data_path}, where TFDS looked.{by_hand} To "
+            f"prepare it{megabytes}, add --download, or run `tfds build {name} --data_dir={root}`{elsewhere}."
+        )
+    print(f"Preparing {name} in {builder.data_path}.", flush=True)
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except Exception as error:
+        # TFDS raises whatever its downloaders, its checks and the dataset's own code raise.
+        raise UserError(
+            f"--dataset={name} could not be prepared in {builder.data_path}: {_last_line(error)}.{by_hand} "
+            "Prepare it where there is a network, and give its folder with --data_dir."
+        ) from error
+
+
+def _split(builder: Any, name: str, flag: str, dataset: str) -> Split:
+    import tensorflow_datasets as tfds
+
+    splits = builder.info.splits
+    try:
+        info = splits[name]
+        instructions = info.file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{flag}={name}: {dataset} has no such split; it has {', '.join(splits)}, and parts of them, as "
+            "train[:80%]."
+        ) from error
+    if not info.num_examples:
+        raise UserError(f"{flag}={name} of {dataset} holds no images.")
+    if builder.info.file_format is not tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"--dataset={dataset} is stored as {builder.info.file_format.value}; prepare it as tfrecord, "
+            f"with `tfds build {dataset} --file_format=tfrecord`."
+        )
+    takes = [part.take for part in instructions]
+    starts = list(itertools.accumulate(takes, initial=0))[:-1]
+    whole = (
+        sum(splits[split].num_bytes for split in splits),
+        sum(splits[split].num_examples for split in splits),
+    )
+    bytes_an_image = max(1, whole[0] // max(1, whole[1]))
+    held = min(_SHUFFLED_IMAGES, max(256, _SHUFFLED_BYTES // bytes_an_image), info.num_examples)
+
+    def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
+        return _read(builder.info.features, instructions, starts, held, key)
+
+    def describe(index: int) -> str:
+        part = bisect.bisect_right(starts, index) - 1
+        place = instructions[part].skip + index - starts[part]
+        return f"image {place} of {pathlib.Path(instructions[part].filename)}"
+
+    return Split(name, info.num_examples, read, describe)
+
+
+def _read(
+    features: Any, instructions: Sequence[Any], starts: Sequence[int], held: int, key: "tf.Tensor | None"
+) -> "tf.data.Dataset":
+    """The records of the files: the files in the key's order, and shuffled within a buffer."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    filenames = tf.constant([str(part.filename) for part in instructions])
+    skips = tf.constant([part.skip for part in instructions], tf.int64)
+    takes = tf.constant([part.take for part in instructions], tf.int64)
+    firsts = tf.constant(starts, tf.int64)
+
+    def records(part):
+        file = tf.data.TFRecordDataset(filenames[part], buffer_size=2**20)
+        return file.skip(skips[part]).take(takes[part]).enumerate(firsts[part])
+
+    def parse(index, record):
+        example = features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
+        return index, example["image"], example["label"]
+
+    order = tf.range(len(instructions))
+    if key is not None:
+        order = tf.random.experimental.stateless_shuffle(order, key)
+    examples = tf.data.Dataset.from_tensor_slices(order).interleave(
+        records,
+        cycle_length=min(_FILES_AT_A_TIME, len(instructions)),
+        block_length=_IMAGES_IN_A_ROW,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    if key is not None:
+        seed = tf.cast(key[0], tf.int64) * 2**31 + tf.cast(key[1], tf.int64)
+        examples = examples.shuffle(held, seed=seed, reshuffle_each_iteration=False)
+    return examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

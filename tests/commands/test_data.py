@@ -1,0 +1,76 @@
+"""`keras-resnet data ...` as its user runs it."""
+
+import PIL.Image
+import pytest
+from pictures import kinds, write_folder
+
+from keras_resnet.commands.main import main
+
+
+def _run(capsys, *arguments):
+    status = main(list(map(str, arguments)))
+    return status, *capsys.readouterr()
+
+
+def test_validate_reports_every_kind_by_path(tmp_path, capsys):
+    for name, (_, _, content) in kinds().items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").write_text("no picture")
+    status, out, _ = _run(capsys, "data", "validate", tmp_path, "--processes=2")
+    assert status == 1
+    for name, (kind, _, _) in kinds().items():
+        lines = [line for line in out.splitlines() if str(tmp_path / name) in line]
+        assert [line.split(": ")[1] for line in lines] == ([kind] if kind else [])
+    assert "17 pictures, 6 of them unusable." in out
+    assert ".txt, not looked at" in out
+
+
+def test_validate_finds_nothing_in_good_pictures(tmp_path, capsys):
+    status, out, _ = _run(capsys, "data", "validate", write_folder(tmp_path))
+    assert (status, out) == (0, "24 pictures, 0 of them unusable.\n")
+
+
+def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
+    folder = write_folder(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = _run(capsys, "data", "inspect", "pets", "--depth=18", "--image_size=64")
+    assert status == 0
+    for text in (
+        "2 classes",
+        "20 images in train",
+        "4 images in val",
+        "church       10 #",
+        "75x100 ",
+        "shorter side from 75 to 75",
+        "images/s",
+    ):
+        assert text in out, text
+    with PIL.Image.open(tmp_path / "pets-samples.png") as sheet:
+        assert sheet.size == (8 * 64, 3 * (64 + 14))
+    assert folder.is_dir()
+
+
+def test_inspect_the_digits(tmp_path, capsys):
+    status, out, _ = _run(capsys, "data", "inspect", "digits", f"--output={tmp_path / 'sheet.png'}")
+    assert status == 0
+    assert "1,442 images in train" in out
+    assert "8x8 " in out
+    assert (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("data validate", "FOLDER is missing: keras-resnet data validate FOLDER."),
+        ("data validate nowhere", "nowhere is no folder"),
+        ("data validate . extra", "'extra' is no flag"),
+        ("data", "there is no command 'data'"),
+        ("data inspect", "DATASET is missing"),
+        ("data inspect ./nowhere", "there is no such folder"),
+    ],
+)
+def test_refusals(capsys, monkeypatch, tmp_path, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = _run(capsys, *arguments.split())
+    assert (status, out) == (2, "")
+    assert says in err

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from pictures import encoded, kinds, small, write_folder
+
+from keras_resnet.data import sources
+from keras_resnet.data.bad_images import BadImages
+from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.data.view import View
+from keras_resnet.errors import UserError
+
+CROP = View(32, whole=False, mirrored=True)
+UNUSABLE = [name for name, (_, unusable, _) in kinds().items() if unusable]
+NO_MEAN = np.zeros(3, "float32")
+
+
+def _pipeline(folder, *policy, view=CROP):
+    return Pipeline(sources.find(str(folder)), view, BadImages(*policy))
+
+
+def _read(images, batch_size=4, epochs=1):
+    with images.bad_images.told():
+        return [
+            labels for _, labels in images.training_batches(batch_size, epochs, NO_MEAN).as_numpy_iterator()
+        ]
+
+
+def _spoil(folder, names, part="train"):
+    contents = kinds()
+    for name in names:
+        (folder / part / "church" / f"bad-{name}").write_bytes(contents[name][2])
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_raise_names_the_file(tmp_path, name):
+    _spoil(write_folder(tmp_path), [name])
+    with pytest.raises(UserError, match="cannot be decoded") as refusal:
+        _read(_pipeline(tmp_path, "raise"))
+    assert str(tmp_path / "train" / "church" / f"bad-{name}") in str(refusal.value)
+    assert "--bad_images=skip" in str(refusal.value)
+
+
+def test_every_usable_kind_is_read(tmp_path):
+    usable = [name for name, (_, unusable, _) in kinds().items() if not unusable]
+    _spoil(write_folder(tmp_path), usable)
+    assert sum(map(len, _read(_pipeline(tmp_path, "raise"), batch_size=1))) == 20 + len(usable)
+
+
+def test_skip_leaves_out_warns_and_keeps_the_number_of_steps(tmp_path, capsys):
+    _spoil(write_folder(tmp_path), ["empty.jpg", "text.jpg", "truncated.png"])
+    images = _pipeline(tmp_path, "skip", 0.2)
+    batches = _read(images, batch_size=4, epochs=3)
+    assert [len(labels) for labels in batches] == [4] * 5 * 3
+    assert images.bad_images.skipped == 3
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WARNING")]
+    assert len(warnings) == 3  # once each, not once an epoch
+    assert all("bad-" in line for line in warnings)
+
+
+@pytest.mark.parametrize(
+    ("most", "bad"), [(0.05, ["text.jpg", "empty.jpg"]), (0.0, ["text.jpg", "empty.jpg"])]
+)
+def test_skip_gives_up_past_its_cap(tmp_path, most, bad):
+    _spoil(write_folder(tmp_path), bad)
+    with pytest.raises(UserError, match=r"2 of the 22 images of train cannot be decoded.*--max_bad_images"):
+        _read(_pipeline(tmp_path, "skip", most), epochs=2)
+
+
+@pytest.mark.parametrize("policy", ["raise", "skip"])
+@pytest.mark.parametrize("name", ["a-first.jpg", "z-last.jpg"])
+def test_bad_validation_images_are_found_at_either_end(tmp_path, policy, name):
+    write_folder(tmp_path)
+    bad = tmp_path / "val" / ("church" if name.startswith("a") else "flower") / name
+    bad.write_bytes(b"no picture")
+    images = _pipeline(tmp_path, policy, 0.5)
+    if policy == "skip":
+        with images.bad_images.told():
+            count = sum(len(labels) for _, labels in images.evaluation_batches(2).as_numpy_iterator())
+        assert count == 4
+        assert images.bad_images.skipped == 1
+        return
+    with pytest.raises(UserError, match=name), images.bad_images.told():
+        list(images.evaluation_batches(2))
+
+
+@pytest.mark.parametrize("policy", ["raise", "skip"])
+def test_bad_images_among_small_ones(tmp_path, policy):
+    for label, folder in enumerate(("train/a", "train/b", "val/a", "val/b")):
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(6):
+            content = encoded(small(label % 2, 16, 16), "PNG")
+            (tmp_path / folder / f"{i}.png").write_bytes(content)
+    (tmp_path / "train" / "a" / "bad.png").write_bytes(b"no picture")
+    images = _pipeline(tmp_path, policy, view=View(16, whole=True, mirrored=False))
+    if policy == "raise":
+        with pytest.raises(UserError, match=r"bad\.png"):
+            images.steps_per_epoch(4)
+        return
+    assert images.steps_per_epoch(4) == 3
+    labels = np.concatenate(_read(images))
+    assert np.bincount(labels).tolist() == [6, 6]
+
+
+def test_file_that_vanishes_is_named(tmp_path):
+    write_folder(tmp_path)
+    images = _pipeline(tmp_path, "raise")
+    (tmp_path / "train" / "flower" / "03.jpg").unlink()
+    with pytest.raises(UserError, match=r"flower/03\.jpg; No such file"):
+        _read(images)
+
+
+def test_resumed_run_finds_bad_images_too(tmp_path):
+    _spoil(write_folder(tmp_path), ["text.jpg"])
+    images = _pipeline(tmp_path, "skip", 0.1)
+    whole = _read(images)
+    again = _pipeline(tmp_path, "skip", 0.1)
+    with again.bad_images.told():
+        rest = [
+            labels for _, labels in again.training_batches(4, 1, NO_MEAN, first_step=2).as_numpy_iterator()
+        ]
+    assert len(rest) == len(whole) - 2

@@ -1,0 +1,114 @@
+import re
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pictures import encoded, small, write_folder
+
+from keras_resnet.data import sources
+from keras_resnet.errors import UserError
+
+
+def _names(split):
+    return [split.describe(index) for index in range(split.size)]
+
+
+def test_folder_with_train_and_val(tmp_path):
+    source = sources.find(str(write_folder(tmp_path)))
+    assert source.class_names == ("church", "flower")
+    assert (source.train.size, source.test.size, source.test.name) == (20, 4, "val")
+    assert source.image_shape == (None, None, 3)
+    for index, image, label in source.train.read(None).as_numpy_iterator():
+        path = source.train.describe(index)
+        assert source.class_names[label] in path
+        with open(path, "rb") as file:
+            assert image == file.read()
+
+
+def test_order_is_the_keys(tmp_path):
+    split = sources.find(str(write_folder(tmp_path))).train
+
+    def order(key):
+        return [int(index) for index, _, _ in split.read(tf.constant(key)).as_numpy_iterator()]
+
+    assert order([1, 2]) == order([1, 2]) != order([1, 3])
+    assert sorted(order([1, 2])) == list(range(20))
+
+
+def test_single_tree_is_split_by_class_and_always_alike(tmp_path):
+    folder = write_folder(tmp_path / "one", images=30, split=False)
+    source = sources.find(str(folder), validation_fraction=0.2)
+    assert (source.train.size, source.test.size) == (48, 12)
+    assert source.test.name == "20% of each class"
+    test = _names(source.test)
+    assert [sum(name in path for path in test) for name in source.class_names] == [6, 6]
+    assert not set(test) & set(_names(source.train))
+    # Neither the place of the folder nor other files' coming and going moves a picture to the other part.
+    moved = tmp_path / "elsewhere" / "two"
+    shutil.copytree(folder, moved)
+    assert [path.replace(str(folder), str(moved)) for path in test] == _names(
+        sources.find(str(moved), validation_fraction=0.2).test
+    )
+    larger = set(_names(sources.find(str(folder), validation_fraction=0.4).test))
+    assert set(test) < larger
+
+
+def test_small_grey_pictures_of_one_size_are_seen_as_such(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            content = encoded(np.full((28, 28), 10 * i, "uint8"), "PNG")
+            (tmp_path / name / f"{i}.png").write_bytes(content)
+    assert sources.find(str(tmp_path)).image_shape == (28, 28, 1)
+
+
+def test_hidden_and_other_files_are_left_alone(tmp_path):
+    folder = write_folder(tmp_path, split=False)
+    (folder / ".cache").mkdir()
+    (folder / "church" / ".hidden.jpg").write_bytes(b"")
+    (folder / "church" / "notes.txt").write_text("no picture")
+    (folder / "church" / "deeper").mkdir()
+    (folder / "church" / "deeper" / "more.JPG").write_bytes(encoded(small(0)))
+    source = sources.find(str(folder))
+    assert source.train.size + source.test.size == 21
+    assert source.class_names == ("church", "flower")
+
+
+def _no_val(folder):
+    shutil.rmtree(folder / "val")
+
+
+def _one_class(folder):
+    shutil.rmtree(folder / "train" / "church")
+
+
+def _new_class(folder):
+    (folder / "val" / "bird").mkdir()
+
+
+def _empty_class(folder):
+    (folder / "train" / "aardvark").mkdir()
+
+
+def _empty_val(folder):
+    for file in (folder / "val").glob("*/*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_no_val, "none of val, validation, test beside it"),
+        (_one_class, "holds 1 class folders and needs two or more"),
+        (_new_class, "the class 'bird' is in val and not in train"),
+        (_empty_class, "the class 'aardvark' has no pictures to train on"),
+        (_empty_val, "has no pictures to test on; put some into val"),
+    ],
+)
+def test_what_is_no_dataset_is_refused(tmp_path, spoil, says):
+    folder = write_folder(tmp_path)
+    spoil(folder)
+    with pytest.raises(UserError, match=re.escape(f"--dataset={folder}")) as refusal:
+        sources.find(str(folder))
+    assert says in str(refusal.value)
