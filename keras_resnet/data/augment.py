@@ -19,6 +19,7 @@ _ATTEMPTS = 10
 
 # How many uniform numbers (0..1) decide about an image; the last one about its mirror image.
 PAPER_DRAWS = 4
+SHIFT_DRAWS = 3
 INCEPTION_DRAWS = 2 * _ATTEMPTS + 3
 
 # Krizhevsky et al. 2012, section 4.1: standard deviations, in grey levels, along the principal components of
@@ -33,44 +34,45 @@ _COMPONENTS = (
 
 
 class Crop(NamedTuple):
-    """A part of an image at another scale, before anything is computed.
+    """A square of an image at another scale, before anything is computed.
 
     Args:
         scale: pixels of the scaled image for one of the image, (down, across) float32.
-        corner: where the part begins in the scaled image, (down, across) float32.
-        seen: first and last-but-one rows and columns of the image that the part may depend on:
-            (top, left, bottom, right) int32.
+        corner: where the square begins in the scaled image, (down, across) float32.
     """
 
     scale: tf.Tensor
     corner: tf.Tensor
-    seen: tf.Tensor
 
 
-def paper_crop(shape: tf.Tensor, size: int, draws: tf.Tensor) -> Crop:
-    """A random square at a random scale (section 3.4).
+def paper_box(shape: tf.Tensor, size: int, draws: tf.Tensor) -> tf.Tensor:
+    """The part of an image that becomes a random square at a random scale (section 3.4), in whole pixels.
 
-    For size 224 the shorter side is between 256 and 480 pixels, and in proportion for others.
+    For size 224 the shorter side of the scaled image is between 256 and 480 pixels, and in proportion for
+    others.
 
     Args:
         shape: of the image, (height, width) int32.
         size: of the square in pixels.
         draws: three or more numbers of 0..1: scale, top, left.
+
+    Returns:
+        (top, left, height, width) int32.
     """
     shorter = float(size) * (_SHORTER_SIDE + draws[0] * (_LONGEST_SHORTER_SIDE - _SHORTER_SIDE))
-    scaled = _scaled_to(shape, tf.round(shorter))
-    room = scaled - size + 1
-    return Crop(scaled / _float(shape), tf.floor(draws[1:3] * room), _everything(shape))
+    side = tf.maximum(1.0, tf.round(tf.reduce_min(_float(shape)) * size / shorter))
+    corner = tf.floor(draws[1:3] * (_float(shape) - side + 1))
+    return tf.cast(tf.concat([corner, [side, side]], axis=0), tf.int32)
 
 
-def inception_crop(shape: tf.Tensor, size: int, draws: tf.Tensor) -> Crop:
-    """A random rectangle, squeezed into a square: 8% to 100% of the area, aspect 3:4 to 4:3.
+def inception_box(shape: tf.Tensor, size: int, draws: tf.Tensor) -> tf.Tensor:
+    """A random rectangle: 8% to 100% of the area, aspect 3:4 to 4:3.
 
     The first of ten attempts that fits into the image; after ten, the largest such rectangle at its centre.
-    Nothing outside the rectangle is looked at.
 
-    Args: as of `paper_crop`, with `INCEPTION_DRAWS` numbers.
+    Args, Returns: as of `paper_box`, with `INCEPTION_DRAWS` numbers.
     """
+    del size  # any rectangle becomes any square
     height, width = tf.unstack(_float(shape))
     area = height * width * (_AREA[0] + draws[:_ATTEMPTS] * (_AREA[1] - _AREA[0]))
     low, high = (math.log(aspect) for aspect in _ASPECT)
@@ -84,31 +86,34 @@ def inception_crop(shape: tf.Tensor, size: int, draws: tf.Tensor) -> Crop:
     rectangle = tf.where(any_fits, rectangles[tf.argmax(tf.cast(fits, tf.int32))], largest)
     room = _float(shape) - rectangle
     drawn = tf.floor(draws[2 * _ATTEMPTS : 2 * _ATTEMPTS + 2] * (room + 1))
-    start = tf.where(any_fits, drawn, tf.floor(room / 2))
-    seen = tf.cast(tf.concat([start, start + rectangle], axis=0), tf.int32)
-    scale = size / rectangle
-    return Crop(scale, start * scale, seen)
+    corner = tf.where(any_fits, drawn, tf.floor(room / 2))
+    return tf.cast(tf.concat([corner, rectangle], axis=0), tf.int32)
 
 
 def centre_crop(shape: tf.Tensor, size: int) -> Crop:
     """The centre of an image whose shorter side is 256 pixels for size 224 (section 3.4)."""
-    scaled = _scaled_to(shape, tf.constant(round(size * _SHORTER_SIDE), tf.float32))
-    return Crop(scaled / _float(shape), tf.floor((scaled - size) / 2), _everything(shape))
+    shorter = float(round(size * _SHORTER_SIDE))
+    scale = shorter / tf.reduce_min(_float(shape))
+    scaled = tf.maximum(tf.round(_float(shape) * scale), shorter)
+    return Crop(scaled / _float(shape), tf.floor((scaled - size) / 2))
 
 
 def whole(shape: tf.Tensor, size: int) -> Crop:
     """All of an image, squeezed into a square."""
-    return Crop(size / _float(shape), tf.zeros(2), _everything(shape))
+    return Crop(size / _float(shape), tf.zeros(2))
 
 
 def lighting(normal: tf.Tensor) -> tf.Tensor:
     """What is added to the red, green and blue of an image (Krizhevsky et al. 2012), in grey levels.
 
+    Shapes: (N, 3) -> (N, 3).
+
     Args:
-        normal: three numbers of mean 0 and deviation 1.
+        normal: numbers of mean 0 and deviation 1.
     """
-    weights = _LIGHTING * normal * tf.constant(_DEVIATIONS)
-    return tf.linalg.matvec(tf.constant(_COMPONENTS), weights)
+    return tf.matmul(
+        _LIGHTING * normal * tf.constant(_DEVIATIONS), tf.constant(_COMPONENTS), transpose_b=True
+    )
 
 
 def pad_crop_mirror(
@@ -137,16 +142,6 @@ def pad_crop_mirror(
     inside_columns = (columns >= 0) & (columns < width)
     inside = inside_rows[:, :, tf.newaxis, tf.newaxis] & inside_columns[:, tf.newaxis, :, tf.newaxis]
     return tf.where(inside, crops, fill)
-
-
-def _scaled_to(shape: tf.Tensor, shorter: tf.Tensor) -> tf.Tensor:
-    """Whole pixels of an image whose shorter side is made `shorter`."""
-    scale = shorter / tf.reduce_min(_float(shape))
-    return tf.maximum(tf.round(_float(shape) * scale), shorter)
-
-
-def _everything(shape: tf.Tensor) -> tf.Tensor:
-    return tf.concat([[0, 0], shape], axis=0)
 
 
 def _float(shape: tf.Tensor) -> tf.Tensor:

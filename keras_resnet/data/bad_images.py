@@ -135,5 +135,6 @@ class BadImages:
 
 def _reason(error: tf.errors.OpError) -> str:
     """The first sentence of TensorFlow's message, without the names of operations."""
-    message = re.sub(r"^Error in user-defined function passed to .*? with iterator: \S+: ", "", error.message)
-    return re.split(r"\. |\n|\[Op:|\{\{", message)[0].strip(" .") or type(error).__name__
+    message = re.sub(r"\{\{.*?\}\}", "", error.message)
+    message = re.sub(r"^\s*Error in user-defined function passed to .*? with iterator: \S+: ", "", message)
+    return re.split(r"\. |\n|\[Op:", message)[0].strip(" .") or type(error).__name__

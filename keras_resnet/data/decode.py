@@ -7,44 +7,117 @@ import tensorflow as tf
 from keras_resnet.data.augment import Crop
 from keras_resnet.data.source import LARGEST
 
-# By how much the JPEG decoder itself can scale down.
-_RATIOS = (1, 2, 4, 8)
-# It does so only where this many times the pixels asked for, down and across, are left to resize: then its
-# filter changes no more than bicubic instead of bilinear would, 2 grey levels in the mean.
+# By how much the JPEG decoder itself can scale down. It does so only where this many times the pixels asked
+# for, down and across, are left to resize: then its filter changes no more than bicubic instead of bilinear
+# would, 2 grey levels in the mean.
+_RATIOS = (2, 4, 8)
 _PIXELS_LEFT = 2
+# Up to this many pixels for one, antialiasing changes as little, and takes three times as long.
+_ALIASED = 1.5
 
 
-def view_of(
+def box_view(
     image: tf.Tensor,
-    choose: Callable[[tf.Tensor], Crop],
+    choose: Callable[[tf.Tensor], tf.Tensor],
     size: int,
     channels: int,
     light: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """A part of an image at another scale: bilinear with antialiasing.
+    """A rectangle of an image, squeezed into a square: for training, fast.
+
+    Bilinear, antialiased where the rectangle has more than 1.5 pixels for one of the square. Nothing outside
+    the rectangle is looked at.
 
     Shapes: () string or (H, W, C) uint8 -> (size, size, C) uint8.
 
     Args:
-        image: a JPEG, PNG, GIF (its first picture), BMP or WebP file, or pixels. CMYK and palettes become RGB, grey
-            becomes RGB or RGB grey where `channels` asks for it, and transparency is dropped.
-        choose: gives the part for a height and width.
+        image: as of `crop_view`.
+        choose: gives the rectangle, (top, left, height, width) int32, for a height and width.
         channels: 1 or 3.
         light: added to red, green and blue.
 
     Raises:
+        tf.errors.InvalidArgumentError: as of `crop_view`.
+    """
+
+    def of_pixels(pixels):
+        top, left, height, width = tf.unstack(choose(tf.shape(pixels)[:2]))
+        part = pixels[top : top + height, left : left + width]
+        aliased = tf.cast(tf.maximum(height, width), tf.float32) <= _ALIASED * size
+        return tf.cond(aliased, lambda: _resize(part, size), lambda: _resize(part, size, antialias=True))
+
+    def of_jpeg():
+        box = choose(_jpeg_shape(image))
+
+        def decoded_at(ratio, antialias):
+            def resized():
+                # At a ratio, the rectangle of the decoder's larger pixels: less than a quarter of one of the
+                # square's beside the other.
+                part = tf.io.decode_and_crop_jpeg(image, box // ratio, channels, ratio)
+                return _resize(part, size, antialias)
+
+            return resized
+
+        zoom = tf.cast(tf.reduce_max(box[2:]), tf.float32) / size
+        branch = tf.cast(zoom > _ALIASED, tf.int32) + _ratios_at(tf.reduce_min(box[2:]) / size)
+        ways = [decoded_at(1, False), *(decoded_at(ratio, True) for ratio in (1, *_RATIOS))]
+        return tf.switch_case(branch, ways)
+
+    if image.dtype != tf.string:
+        seen = of_pixels(image)
+    else:
+        seen = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
+    if light is not None:
+        # Row by row: an addition of three numbers to each pixel takes longer than all the rest.
+        rows = tf.reshape(seen, [size, size * channels]) + tf.tile(light, [size])
+        seen = tf.reshape(tf.clip_by_value(rows, 0.0, 255.0), [size, size, channels])
+    return tf.ensure_shape(tf.cast(seen + 0.5, tf.uint8), (size, size, channels))
+
+
+def crop_view(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, channels: int) -> tf.Tensor:
+    """A square of an image at another scale, exactly: bilinear with antialiasing, as Pillow does.
+
+    Shapes: () string or (H, W, C) uint8 -> (size, size, C) uint8.
+
+    Args:
+        image: a JPEG, PNG, GIF (its first picture), BMP or WebP file, or pixels. CMYK and palettes become
+            RGB, grey becomes RGB or RGB grey where `channels` asks for it, and transparency is dropped.
+        choose: gives the crop for a height and width.
+        channels: 1 or 3.
+
+    Raises:
         tf.errors.InvalidArgumentError: the image cannot be decoded or is larger than `LARGEST`.
     """
+
+    def of_pixels(pixels):
+        return _scale(pixels, choose(tf.shape(pixels)[:2]), size, tf.zeros(2, tf.int32), 1)
+
+    def of_jpeg():
+        shape = _jpeg_shape(image)
+        crop = choose(shape)
+        # Pixels of the image that one of the view's may depend on, to either side of its own.
+        reach = tf.math.ceil(tf.maximum(1.0, 1 / crop.scale)) + 1
+        first = tf.maximum(tf.cast(tf.floor(crop.corner / crop.scale - reach), tf.int32), 0)
+        last = tf.cast(tf.math.ceil((crop.corner + size) / crop.scale + reach), tf.int32)
+        last = tf.minimum(last, shape)
+
+        def decoded_at(ratio):
+            def scaled():
+                # The decoder's pixels are `ratio` wide: from that with the first to that with the last.
+                start = first // ratio
+                window = tf.concat([start, -(-last // ratio) - start], axis=0)
+                part = tf.io.decode_and_crop_jpeg(image, window, channels, ratio)
+                return _scale(part, crop, size, start * ratio, ratio)
+
+            return scaled
+
+        branch = _ratios_at(1 / tf.reduce_max(crop.scale))
+        return tf.switch_case(branch, [decoded_at(ratio) for ratio in (1, *_RATIOS)])
+
     if image.dtype != tf.string:
-        seen = _part_of_pixels(image, choose, size)
+        seen = of_pixels(image)
     else:
-        seen = tf.cond(
-            tf.io.is_jpeg(image),
-            lambda: _part_of_jpeg(image, choose, size, channels),
-            lambda: _part_of_pixels(decode(image, channels), choose, size),
-        )
-    if light is not None:
-        seen += light
+        seen = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
     return tf.ensure_shape(tf.saturate_cast(tf.round(seen), tf.uint8), (size, size, channels))
 
 
@@ -52,7 +125,7 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
     """All pixels of an encoded image, (H, W, channels) uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: as of `view_of`.
+        tf.errors.InvalidArgumentError: as of `crop_view`.
     """
     with tf.control_dependencies([_check_size(_declared_size(contents))]):
         pixels = tf.io.decode_image(contents, channels, expand_animations=False)
@@ -60,40 +133,16 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
     return pixels
 
 
-def _part_of_pixels(pixels: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int) -> tf.Tensor:
-    crop = choose(tf.shape(pixels)[:2])
-    top, left, bottom, right = tf.unstack(crop.seen)
-    return _resample(pixels[top:bottom, left:right], crop, size, crop.seen[:2])
+def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:
+    """How many of the ratios the decoder may scale by, for so many pixels for one."""
+    return sum(tf.cast(zoom >= _PIXELS_LEFT * ratio, tf.int32) for ratio in _RATIOS)
 
 
-def _part_of_jpeg(
-    contents: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, channels: int
-) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(contents)[:2]
-    with tf.control_dependencies([_check_size(shape)]):
-        crop = choose(shape)
-    # Pixels of the image that one of the view's may depend on, to either side of its own.
-    reach = tf.math.ceil(tf.maximum(1.0, 1 / crop.scale)) + 1
-    first = tf.cast(tf.floor(crop.corner / crop.scale - reach), tf.int32)
-    last = tf.cast(tf.math.ceil((crop.corner + size) / crop.scale + reach), tf.int32)
-    first, last = tf.maximum(first, crop.seen[:2]), tf.minimum(last, crop.seen[2:])
-
-    def decode_at(ratio):
-        def decode_part():
-            # The decoder's pixels are `ratio` wide: from the one that holds the first to that with the last.
-            start = first // ratio
-            window = tf.concat([start, -(-last // ratio) - start], axis=0)
-            part = tf.io.decode_and_crop_jpeg(contents, window, channels, ratio)
-            return _resample(part, crop, size, start * ratio, ratio)
-
-        return decode_part
-
-    zoom = 1 / tf.reduce_max(crop.scale)
-    branch = sum(tf.cast(zoom >= _PIXELS_LEFT * ratio, tf.int32) for ratio in _RATIOS[1:])
-    return tf.switch_case(branch, [decode_at(ratio) for ratio in _RATIOS])
+def _resize(pixels: tf.Tensor, size: int, antialias: bool = False) -> tf.Tensor:
+    return tf.image.resize(pixels, (size, size), antialias=antialias)
 
 
-def _resample(pixels: tf.Tensor, crop: Crop, size: int, origin: tf.Tensor, ratio: int = 1) -> tf.Tensor:
+def _scale(pixels: tf.Tensor, crop: Crop, size: int, origin: tf.Tensor, ratio: int) -> tf.Tensor:
     """The crop, float32, of pixels whose first one begins at `origin` and which are `ratio` pixels wide."""
     return tf.raw_ops.ScaleAndTranslate(
         images=pixels[tf.newaxis],
@@ -103,6 +152,12 @@ def _resample(pixels: tf.Tensor, crop: Crop, size: int, origin: tf.Tensor, ratio
         kernel_type="triangle",
         antialias=True,
     )[0]
+
+
+def _jpeg_shape(contents: tf.Tensor) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(contents)[:2]
+    with tf.control_dependencies([_check_size(shape)]):
+        return tf.identity(shape)
 
 
 def _declared_size(contents: tf.Tensor) -> tf.Tensor:

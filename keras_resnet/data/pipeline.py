@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_resnet.data import augment
 from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.decode import view_of
+from keras_resnet.data.decode import box_view, crop_view
 from keras_resnet.data.mix import Mixer
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.data.source import Source, Split
@@ -26,7 +26,7 @@ _MEAN_IMAGES = 1024
 _DECODED_AT_A_TIME = 256
 
 # Streams of random numbers of one seed.
-_ORDER, _IMAGE, _BATCH = 0, 1, 2
+_ORDER, _IMAGE, _LIGHT, _BATCH = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Pipeline:
             return batches.apply(tf.data.experimental.assert_cardinality(steps - skipped))
 
         batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
     def evaluation_batches(self, batch_size: int, devices: int = 1) -> tf.data.Dataset:
         """All test images once, always in the same order: (images (n, size, size, C), labels (n,)).
@@ -130,11 +130,15 @@ class Pipeline:
         batches = self._in_order(self.source.test, size)
         if self._held(self.source.test):
             batches = batches.cache()
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
     def _key(self, stream: int, epoch: tf.Tensor) -> tf.Tensor:
         fold_in = tf.random.experimental.stateless_fold_in
         return fold_in(fold_in(tf.constant([self.seed, 0], tf.int32), stream), epoch)
+
+    def _draws(self, epoch: tf.Tensor, count: int) -> tf.Tensor:
+        """So many numbers of 0..1 for each training image, (images, count)."""
+        return tf.random.stateless_uniform([self.source.train.size, count], self._key(_IMAGE, epoch))
 
     def _held(self, split: Split) -> bool:
         size = split.size * self.view.size**2 * self.source.channels
@@ -155,7 +159,7 @@ class Pipeline:
         choose = augment.whole if view.whole else augment.centre_crop
 
         def seen(image):
-            return view_of(image, lambda shape: choose(shape, view.size), view.size, channels)
+            return crop_view(image, lambda shape: choose(shape, view.size), view.size, channels)
 
         def read(_, position=0):
             stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
@@ -180,26 +184,28 @@ class Pipeline:
 
     def _epoch_of_crops(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
         """Crops at random places, some of them mirrored."""
-        view, channels, key = self.view, self.source.channels, self._key(_IMAGE, epoch)
+        view, channels = self.view, self.source.channels
         paper = view.augmentation == "paper"
-        choose = augment.paper_crop if paper else augment.inception_crop
-        count = augment.PAPER_DRAWS if paper else augment.INCEPTION_DRAWS
+        choose = augment.paper_box if paper else augment.inception_box
+        draws = self._draws(epoch, augment.PAPER_DRAWS if paper else augment.INCEPTION_DRAWS)
+        lights = None
+        if paper and channels == 3:
+            normal = tf.random.stateless_normal([self.source.train.size, 3], self._key(_LIGHT, epoch))
+            lights = augment.lighting(normal)
 
         def seen(index, image):
-            own = key + tf.stack([0, tf.cast(index, tf.int32)])
-            draws = tf.random.stateless_uniform([count], own)
-            lit = paper and channels == 3
-            normal = tf.random.stateless_normal([3], own + tf.constant([1, 0]))
-            light = augment.lighting(normal) if lit else None
-            crop = view_of(image, lambda shape: choose(shape, view.size, draws), view.size, channels, light)
-            return tf.where(draws[-1] < 0.5, tf.reverse(crop, [1]), crop) if view.mirrored else crop
+            own = draws[index]
+            light = None if lights is None else lights[index]
+            crop = box_view(image, lambda shape: choose(shape, view.size, own), view.size, channels, light)
+            if not view.mirrored:
+                return crop
+            return tf.cond(own[-1] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
 
         return self._epoch(epoch, part, seen).map(lambda _, images, labels: (images, labels))
 
     def _epoch_of_whole_images(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
         """Whole images, each shifted at random, some of them mirrored."""
-        view, size = self.view, self.source.train.size
-        draws = tf.random.stateless_uniform([size, 3], self._key(_IMAGE, epoch))
+        view, draws = self.view, self._draws(epoch, augment.SHIFT_DRAWS)
         fill = tf.saturate_cast(tf.round(part.mean), tf.uint8)
 
         def shifted(indices, images, labels):
@@ -211,7 +217,7 @@ class Pipeline:
         if not self._held(self.source.train):
 
             def seen(_, image):
-                return view_of(
+                return crop_view(
                     image, lambda shape: augment.whole(shape, view.size), view.size, self.source.channels
                 )
 
@@ -271,6 +277,13 @@ class _Part:
     worker: int
     workers: int
     mean: np.ndarray
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # As many images at a time as there are cores: an operation shared out to several gains nothing more.
+    options.threading.max_intra_op_parallelism = 1
+    return options
 
 
 def shared_batch_size(images: int, at_most: int, devices: int) -> int:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from pictures import PHOTOS
 
 from keras_resnet.data import augment
-from keras_resnet.data.decode import view_of
+from keras_resnet.data.decode import crop_view
 
 
 def _numbered(count, height, width):
@@ -52,31 +52,35 @@ def test_half_of_the_crops_are_mirrored():
     assert abs(mirrored - 0.5) < 0.04  # five standard deviations
 
 
-@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (224, 224), (97, 1000)])
-def test_papers_crops_are_of_the_papers_scales_and_inside(shape):
-    scales = []
+@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (1000, 1000), (960, 5000)])
+def test_papers_squares_are_of_the_papers_scales_and_inside(shape):
+    scales, corners = [], []
     for draws in _draws(300, 4):
-        crop = augment.paper_crop(tf.constant(shape), 224, draws)
-        shorter = float(crop.scale[np.argmin(shape)]) * min(shape)
-        scales.append(shorter)
-        assert min(crop.corner) >= 0
-        assert all(
-            float(c) + 224 <= float(s) * side + 1e-2 for c, s, side in zip(*crop[1::-1], shape, strict=True)
-        )
-    assert 255.9 < min(scales) < 260
-    assert 476 < max(scales) < 480.1
+        top, left, height, width = augment.paper_box(tf.constant(shape), 224, draws).numpy()
+        assert height == width
+        assert 0 <= top <= shape[0] - height
+        assert 0 <= left <= shape[1] - width
+        scales.append(min(shape) * 224 / height)
+        corners.append((top / (shape[0] - height), left / (shape[1] - width)))
+    rounding = 1 + 1 / height
+    assert 256 / rounding < min(scales) < 260
+    assert 475 < max(scales) < 480 * rounding
     assert abs(np.mean(scales) - 368) < 20  # the middle of 256 and 480; five standard deviations
+    # Anywhere alike.
+    assert abs(np.mean(corners, axis=0) - 0.5).max() < 0.09
+    assert np.min(corners) < 0.02
+    assert np.max(corners) > 0.98
 
 
 @pytest.mark.parametrize("shape", [(375, 500), (300, 300), (60, 1000)])
-def test_inception_crops_are_of_its_areas_and_aspects(shape):
+def test_inception_rectangles_are_of_its_areas_and_aspects(shape):
     areas, aspects = [], []
     for draws in _draws(300, augment.INCEPTION_DRAWS):
-        top, left, bottom, right = augment.inception_crop(tf.constant(shape), 224, draws).seen.numpy()
-        assert 0 <= top < bottom <= shape[0]
-        assert 0 <= left < right <= shape[1]
-        areas.append((bottom - top) * (right - left) / (shape[0] * shape[1]))
-        aspects.append((right - left) / (bottom - top))
+        top, left, height, width = augment.inception_box(tf.constant(shape), 224, draws).numpy()
+        assert 0 <= top <= shape[0] - height
+        assert 0 <= left <= shape[1] - width
+        areas.append(height * width / (shape[0] * shape[1]))
+        aspects.append(width / height)
     # A pixel more or less of the shorter side.
     slack = 1 + 2 / min(shape)
     assert min(aspects) > 3 / 4 / slack
@@ -89,7 +93,7 @@ def test_inception_crops_are_of_its_areas_and_aspects(shape):
 def test_light_varies_along_imagenets_components():
     """Covariance of 20,000 draws against deviations times components, as published."""
     normal = np.random.default_rng(0).normal(size=(20_000, 3)).astype("float32")
-    lights = np.array(tf.map_fn(augment.lighting, tf.constant(normal)))
+    lights = augment.lighting(tf.constant(normal)).numpy()
     components = np.array(
         [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
     )
@@ -110,6 +114,6 @@ def test_centre_crop_is_pillows(photo):
     )
     left, top = (resized.width - size) // 2, (resized.height - size) // 2
     theirs = np.asarray(resized.crop((left, top, left + size, top + size)), "int")
-    ours = view_of(tf.constant(photo), lambda shape: augment.centre_crop(shape, size), size, 3)
+    ours = crop_view(tf.constant(photo), lambda shape: augment.centre_crop(shape, size), size, 3)
     # Both are a triangle filter with antialiasing; they round at other places.
     assert abs(ours.numpy().astype("int") - theirs).max() <= 1
