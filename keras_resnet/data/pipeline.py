@@ -128,6 +128,11 @@ class Pipeline:
         """
         size = shared_batch_size(self.source.test.size, batch_size, devices)
         batches = self._in_order(self.source.test, size)
+        if not self.bad_images.room(self.source.test):
+            # Keras warns of data that end before it knows how many there are.
+            batches = batches.apply(
+                tf.data.experimental.assert_cardinality(-(-self.source.test.size // size))
+            )
         if self._held(self.source.test):
             batches = batches.cache()
         return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())

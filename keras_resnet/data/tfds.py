@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import absl.logging
+import numpy as np
+
 from keras_resnet.data.source import Source, Split
 from keras_resnet.errors import UserError
 
@@ -56,6 +59,8 @@ def tfds_source(
     """
     import tensorflow_datasets as tfds
 
+    # What it warns of, as a folder without a dataset in it, is said below in a sentence.
+    absl.logging.set_verbosity(absl.logging.ERROR)
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
@@ -110,7 +115,7 @@ def _is_classification(features: Any) -> bool:
         return False
     return (
         isinstance(image, tfds.features.Image)
-        and image.tf_dtype.name == "uint8"
+        and np.dtype(image.np_dtype) == np.uint8
         and isinstance(label, tfds.features.ClassLabel)
     )
 

@@ -53,8 +53,8 @@ class TestDecodingOnlyTheCrop:
             theirs = tf.image.resize(part, (size, size), antialias=bool(scale < 1))
             difference = abs(ours.numpy().astype("float32") - theirs.numpy())
             assert height == width
-            limit = 0.6 if scale >= 1 else 3.5  # antialiased or not, by the decoder or not
-            assert difference.mean() < limit
+            # Not antialiased up to 1.5 pixels for one; beyond, perhaps scaled by the decoder.
+            assert difference.mean() < (0.6 if scale >= 1 else 4 if scale >= 1 / 1.5 else 2.5)
 
 
 @pytest.mark.parametrize("size", [64, 224])
