@@ -17,12 +17,13 @@ test: .venv/test-installed lint
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-# Side by side with what users would pick instead; half an hour, with nothing else running.
+# Side by side with what users would pick instead; three quarters of an hour, with nothing else running.
 bench: .venv/bench-installed
 	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
 		"inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
-		fed.py "precision.py --depth=50" "precision.py --depth=20" xla.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
+		fed.py "precision.py --depth=50" "precision.py --depth=20" xla.py \
+		images_train.py images_validation.py images_cifar.py images_memory.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
 		"scaling.py --by=batch" "scaling.py --by=size" "scaling.py --by=depth"; \
 	do date +%T; echo "benchmarks/$$work"; $(BIN)/python benchmarks/$$work; done; $(BIN)/python benchmarks/table.py
 
