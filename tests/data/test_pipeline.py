@@ -98,7 +98,7 @@ class TestResumedRun:
         assert all(sorted(epoch) == list(range(24)) for epoch in epochs)
         assert epochs[0] != epochs[1]
 
-    @pytest.mark.parametrize("killed", [1, 5, 6, 7, 11, 17])
+    @pytest.mark.parametrize("killed", [5, 6, 11])
     def test_goes_on_where_it_was_killed(self, source, view, killed):
         uninterrupted = _list(self._batches(source, view))
         resumed = [
