@@ -2,23 +2,13 @@
 
 import numpy as np
 from compare import OURS, Benchmark, Side, main
+from work import pulled_per_second
 
 IMAGES, BATCH, BATCHES = 50_000, 128, 200
 
 
 def images_per_second(batches):
-    import time
-
-    for _ in range(20):
-        next(batches)
-
-    def measure():
-        start = time.perf_counter()
-        for _ in range(BATCHES):
-            next(batches)
-        return BATCH * BATCHES / (time.perf_counter() - start)
-
-    return measure
+    return pulled_per_second(batches, BATCH, BATCHES, warm_up=20)
 
 
 def noise():

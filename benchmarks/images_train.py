@@ -1,25 +1,14 @@
 """Training images from JPEG files of 500x375: the paper's augmentation, beside what users would write."""
 
-import time
-
 import photos
 from compare import OURS, Benchmark, Side, main
+from work import pulled_per_second
 
 FILES, BATCH, BATCHES, SIZE = 512, 64, 48, 224
 
 
 def batches_per_second(batches):
-    """A measurement of an endless iterator: images/s."""
-    for _ in range(16):
-        next(batches)
-
-    def measure():
-        start = time.perf_counter()
-        for _ in range(BATCHES):
-            next(batches)
-        return BATCH * BATCHES / (time.perf_counter() - start)
-
-    return measure
+    return pulled_per_second(batches, BATCH, BATCHES, warm_up=16)
 
 
 def ours(options):

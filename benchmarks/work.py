@@ -24,6 +24,20 @@ def images_per_second(step, batch: int, steps: int, warm_up: int = 2):
     return lambda: batch * steps / step(steps)
 
 
+def pulled_per_second(batches, batch: int, count: int, warm_up: int):
+    """A measurement of an endless iterator of batches: images/s of so many of them."""
+    for _ in range(warm_up):
+        next(batches)
+
+    def measure():
+        start = time.perf_counter()
+        for _ in range(count):
+            next(batches)
+        return batch * count / (time.perf_counter() - start)
+
+    return measure
+
+
 def milliseconds_an_image(run, batch: int, runs: int):
     """A measurement of `run`, called once for a batch."""
     run()

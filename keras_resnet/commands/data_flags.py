@@ -1,5 +1,7 @@
 """The flags that name images and say how they are seen, shared by the commands."""
 
+import re
+
 from absl import flags
 
 from keras_resnet.data import sources
@@ -50,6 +52,11 @@ def define(values: flags.FlagValues) -> None:
         upper_bound=1.0,
         **group,
     )
+
+
+def file_name(dataset: str) -> str:
+    """The dataset's name as part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", dataset).strip("-.")
 
 
 def source(values: flags.FlagValues, dataset: str) -> Source:

@@ -1,7 +1,6 @@
 """`keras-resnet data inspect`: a dataset at a glance, before a run is spent on it."""
 
 import pathlib
-import re
 
 from absl import flags
 
@@ -56,12 +55,12 @@ def run(dataset: str) -> None:
         print(f"  shorter side from {shorter[0]} to {shorter[-1]} pixels, median {middle}")
 
     images = Pipeline(source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), FLAGS.seed)
-    name = re.sub(r"[^\w.-]+", "-", dataset).strip("-.")
-    output = pathlib.Path(FLAGS.output or f"{name}-samples.png")
-    contact_sheet(*samples(images), output)
+    output = pathlib.Path(FLAGS.output or f"{data_flags.file_name(dataset)}-samples.png")
+    mean = images.mean(per_pixel=view.whole)
+    contact_sheet(*samples(images, mean), output)
     seen = f"{view.size}x{view.size}x{source.channels}"
     print(f"\n{output}: training images as {net.name} sees them, {seen}.")
-    print(f"{images_per_second(images):,.0f} training images/s with nothing that uses them.")
+    print(f"{images_per_second(images, mean):,.0f} training images/s with nothing that uses them.")
 
 
 def _bars(counts: dict[str, int], shown: int) -> None:

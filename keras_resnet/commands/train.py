@@ -6,7 +6,6 @@ import importlib.metadata
 import math
 import pathlib
 import platform
-import re
 import shlex
 import time
 
@@ -102,7 +101,7 @@ def run() -> None:
     _check_stages(net)
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = data_flags.view(FLAGS, source, net)
-    data_name = re.sub(r"[^\w.-]+", "-", FLAGS.dataset).strip("-.")
+    data_name = data_flags.file_name(FLAGS.dataset)
     run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     recipe = _recipe(source, view)
     settings = {

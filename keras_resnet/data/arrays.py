@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Split
 
 if TYPE_CHECKING:
@@ -16,11 +17,8 @@ def split_of_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
     def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
         import tensorflow as tf
 
-        indices = tf.range(len(images), dtype=tf.int64)
-        if key is not None:
-            indices = tf.random.experimental.stateless_shuffle(indices, key)
         pixels, classes = tf.constant(images), tf.constant(labels, tf.int64)
-        return tf.data.Dataset.from_tensor_slices(indices).map(
+        return tf.data.Dataset.from_tensor_slices(ordered(len(images), key)).map(
             lambda index: (index, pixels[index], classes[index])
         )
 

@@ -11,8 +11,6 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.source import Split
 from keras_resnet.errors import UserError
 
-POLICIES = ("raise", "skip")
-
 
 class BadImages:
     """Finds the images a stream lacks, because they could not be read or decoded, and says which.

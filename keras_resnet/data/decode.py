@@ -65,10 +65,7 @@ def box_view(
         branch = tf.cast(zoom > _ALIASED, tf.int32) + _ratios_at(tf.reduce_min(box[2:]) / size)
         return tf.switch_case(branch, [aliased, *(antialiased_at(ratio) for ratio in (1, *_RATIOS))])
 
-    if image.dtype != tf.string:
-        seen = of_pixels(image)
-    else:
-        seen = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
+    seen = _seen(image, channels, of_pixels, of_jpeg)
     if light is not None:
         # Row by row: an addition of three numbers to each pixel takes longer than all the rest.
         rows = tf.reshape(seen, [size, size * channels]) + tf.tile(light, [size])
@@ -109,10 +106,7 @@ def crop_view(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, 
         branch = _ratios_at(1 / tf.reduce_max(crop.scale))
         return tf.switch_case(branch, [decoded_at(ratio) for ratio in (1, *_RATIOS)])
 
-    if image.dtype != tf.string:
-        seen = of_pixels(image)
-    else:
-        seen = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
+    seen = _seen(image, channels, of_pixels, of_jpeg)
     return tf.ensure_shape(tf.saturate_cast(tf.round(seen), tf.uint8), (size, size, channels))
 
 
@@ -126,6 +120,18 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
         pixels = tf.io.decode_image(contents, channels, expand_animations=False)
     pixels.set_shape((None, None, channels))
     return pixels
+
+
+def _seen(
+    image: tf.Tensor,
+    channels: int,
+    of_pixels: Callable[[tf.Tensor], tf.Tensor],
+    of_jpeg: Callable[[], tf.Tensor],
+) -> tf.Tensor:
+    """What one of two ways makes of an image: of a JPEG file, or of all the pixels of any other."""
+    if image.dtype != tf.string:
+        return of_pixels(image)
+    return tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
 
 
 def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:

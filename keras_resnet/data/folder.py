@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import PIL.Image
 
+from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Source, Split
 from keras_resnet.errors import UserError
 
@@ -143,11 +144,8 @@ def _split(name: str, files: Sequence[_File]) -> Split:
     def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
         import tensorflow as tf
 
-        indices = tf.range(len(paths), dtype=tf.int64)
-        if key is not None:
-            indices = tf.random.experimental.stateless_shuffle(indices, key)
         all_paths, all_labels = tf.constant(paths), tf.constant(labels, tf.int64)
-        return tf.data.Dataset.from_tensor_slices(indices).map(
+        return tf.data.Dataset.from_tensor_slices(ordered(len(paths), key)).map(
             lambda index: (index, tf.io.read_file(all_paths[index]), all_labels[index]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )

@@ -158,13 +158,14 @@ class Pipeline:
         with tf.device("CPU"):
             return tf.concat(images, axis=0), tf.concat(labels, axis=0)
 
+    def _untouched(self, image: tf.Tensor) -> tf.Tensor:
+        """An image as tests see it: whole, or its centre."""
+        size, choose = self.view.size, augment.whole if self.view.whole else augment.centre_crop
+        return crop_view(image, lambda shape: choose(shape, size), size, self.source.channels)
+
     def _in_order(self, split: Split, batch_size: int, drawn: int | None = None) -> tf.data.Dataset:
         """Batches of the images as tests see them, all of them or so many drawn at random."""
         view, channels = self.view, self.source.channels
-        choose = augment.whole if view.whole else augment.centre_crop
-
-        def seen(image):
-            return crop_view(image, lambda shape: choose(shape, view.size), view.size, channels)
 
         def read(_, position=0):
             stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
@@ -174,7 +175,7 @@ class Pipeline:
             read(None)
             .enumerate()
             .map(
-                lambda position, example: (position, seen(example[1]), example[2]),
+                lambda position, example: (position, self._untouched(example[1]), example[2]),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
             .ignore_errors()
@@ -220,13 +221,8 @@ class Pipeline:
             return moved, labels
 
         if not self._held(self.source.train):
-
-            def seen(_, image):
-                return crop_view(
-                    image, lambda shape: augment.whole(shape, view.size), view.size, self.source.channels
-                )
-
-            return self._epoch(epoch, part, seen).map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
+            batches = self._epoch(epoch, part, lambda _, image: self._untouched(image))
+            return batches.map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
         images, labels = self._training_images
         order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), self._key(_ORDER, epoch))
         batches = tf.reshape(order[: part.steps * part.batch_size], [part.steps, part.batch_size])

@@ -73,19 +73,17 @@ def contact_sheet(images: np.ndarray, captions: Sequence[str], path: str | os.Pa
         sheet.save(written)
 
 
-def samples(images: Pipeline) -> tuple[np.ndarray, list[str]]:
+def samples(images: Pipeline, mean: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """What training sees first: images (48, H, W, C), fewer where there are fewer, and their classes."""
     count = min(_COLUMNS * _ROWS, images.steps_per_epoch(1))
-    mean = images.mean(per_pixel=images.view.whole)
     with images.bad_images.told():
         pixels, labels = next(images.training_batches(count, 1, mean).as_numpy_iterator())
     return pixels, [images.source.class_names[label] for label in labels]
 
 
-def images_per_second(images: Pipeline, batch_size: int = 64) -> float:
+def images_per_second(images: Pipeline, mean: np.ndarray, batch_size: int = 64) -> float:
     """How many training images come each second, with nothing that uses them."""
     batch_size = min(batch_size, images.steps_per_epoch(1))
-    mean = images.mean(per_pixel=images.view.whole)
     batches = iter(images.training_batches(batch_size, 10**6, mean))
     with images.bad_images.told():
         for _ in range(3):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import absl.logging
 import numpy as np
 
+from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Source, Split
 from keras_resnet.errors import UserError
 
@@ -210,10 +211,7 @@ def _read(
         example = features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
         return index, example["image"], example["label"]
 
-    order = tf.range(len(instructions))
-    if key is not None:
-        order = tf.random.experimental.stateless_shuffle(order, key)
-    examples = tf.data.Dataset.from_tensor_slices(order).interleave(
+    examples = tf.data.Dataset.from_tensor_slices(ordered(len(instructions), key)).interleave(
         records,
         cycle_length=min(_FILES_AT_A_TIME, len(instructions)),
         block_length=_IMAGES_IN_A_ROW,
