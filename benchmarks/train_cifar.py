@@ -49,7 +49,6 @@ BENCHMARK = Benchmark(
         "PyTorch, channels last": Side(pytorch),
     },
     options={"depth": 20},
-    repetitions=7,
     needs={"stock Keras layers": 2, "PyTorch, channels last": 1},
 )
 
