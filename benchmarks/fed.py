@@ -3,7 +3,7 @@
 import numpy as np
 from compare import OURS, Benchmark, Side, main
 from images_cifar import BATCH, pipeline
-from work import as_we_train_it, fit_on, images_per_second, our_environment
+from work import images_per_second, our_environment, our_steps_on
 
 STEPS = 16
 MEAN = np.full((32, 32, 3), 128, "float32")
@@ -13,12 +13,12 @@ def _model():
     from keras_resnet.models import architectures
     from keras_resnet.training.classifier import build_classifier
 
-    return as_we_train_it(build_classifier(architectures.cifar(20), 32, 3, 10, MEAN))
+    return build_classifier(architectures.cifar(20), 32, 3, 10, MEAN)
 
 
 def fed(options):
     batches = pipeline().training_batches(BATCH, 10**6, MEAN)
-    return images_per_second(fit_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
+    return images_per_second(our_steps_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
 
 
 def constant(options):
@@ -26,7 +26,7 @@ def constant(options):
 
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype="uint8")
     batches = tf.data.Dataset.from_tensors((pixels, np.zeros(BATCH, "int64"))).repeat()
-    return images_per_second(fit_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
+    return images_per_second(our_steps_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
 
 
 BENCHMARK = Benchmark(

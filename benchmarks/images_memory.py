@@ -10,7 +10,7 @@ import sys
 
 import photos
 from compare import in_a_process, store
-from work import as_we_train_it, fit_on, peak_memory
+from work import our_steps_on, peak_memory
 
 GIGABYTES, FILES, BATCH, SIZE, LIMIT = 2.0, 512, 64, 64, 1.5
 
@@ -42,8 +42,7 @@ def measure(fed: int) -> dict:
     batches, steps = images.training_batches(BATCH, 1, mean), images.steps_per_epoch(BATCH)
     if not fed:
         batches = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
-    model = as_we_train_it(build_classifier(architectures.cifar(8), SIZE, 3, 2, mean))
-    fit_on(model, batches)(steps - 1)
+    our_steps_on(build_classifier(architectures.cifar(8), SIZE, 3, 2, mean), batches)(steps - 1)
     return {"fed": bool(fed), "steps": steps, "peak GiB": peak_memory()}
 
 

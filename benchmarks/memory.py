@@ -1,7 +1,7 @@
 """Peak of resident memory while ResNet-50 trains on 224x224 images."""
 
 from compare import OURS, Benchmark, Side, main
-from work import as_a_user_gets_it, as_we_train_it, fit, our_environment, peak_memory
+from work import as_a_user_gets_it, fit, our_environment, our_steps, peak_memory
 
 STEPS = 2
 
@@ -14,16 +14,15 @@ def peak_of(step):
 def ours(options):
     import keras_resnet
 
-    model = as_we_train_it(keras_resnet.ResNet50())
-    return lambda: peak_of(fit(model, options.batch, 224, 1000))
+    return lambda: peak_of(our_steps(keras_resnet.ResNet50(), options.batch, 224, 1000))
 
 
 def rematerialized(options):
     import keras_resnet
 
     stages = ("conv2", "conv3", "conv4", "conv5")
-    model = as_we_train_it(keras_resnet.ResNet50(), rematerialized=stages)
-    return lambda: peak_of(fit(model, options.batch, 224, 1000))
+    net = keras_resnet.ResNet50()
+    return lambda: peak_of(our_steps(net, options.batch, 224, 1000, rematerialized=stages))
 
 
 def keras_applications(options):

@@ -1,7 +1,7 @@
 """A train step of one of our nets in float32 and in bfloat16."""
 
 from compare import OURS, Benchmark, Side, main
-from work import as_we_train_it, fit, images_per_second, our_environment
+from work import images_per_second, our_environment, our_steps
 
 BATCH = {20: 128, 50: 16}
 
@@ -15,7 +15,7 @@ def side(policy):
         keras.config.set_dtype_policy(policy)
         net = keras_resnet.ResNet50() if options.depth == 50 else keras_resnet.CifarResNet(options.depth)
         batch = BATCH[options.depth]
-        step = fit(as_we_train_it(net), batch, net.input_shape[1], net.output_shape[-1])
+        step = our_steps(net, batch, net.input_shape[1], net.output_shape[-1])
         return images_per_second(step, batch, steps=2, warm_up=1)
 
     return Side(make, our_environment())

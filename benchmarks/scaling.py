@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 from compare import RESULTS, in_a_process, store
-from work import as_we_train_it, fit, images_per_second, peak_memory
+from work import images_per_second, our_steps, peak_memory
 
 # (depth, image size, batch) of each point.
 POINTS = {
@@ -32,7 +32,7 @@ def measure(depth: int, size: int, batch: int) -> dict:
 
     net = getattr(keras_resnet, f"ResNet{depth}")(input_shape=(size, size, 3))
     steps = max(2, 16 // batch)
-    speed = images_per_second(fit(as_we_train_it(net), batch, size, 1000), batch, steps, warm_up=1)()
+    speed = images_per_second(our_steps(net, batch, size, 1000), batch, steps, warm_up=1)()
     peak = peak_memory()
     return {"depth": depth, "size": size, "batch": batch, "images/s": speed, "peak GiB": peak}
 

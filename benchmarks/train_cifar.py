@@ -4,10 +4,10 @@ from compare import OURS, Benchmark, Side, main
 from work import (
     ONEDNN_OFF,
     as_a_user_gets_it,
-    as_we_train_it,
     fit,
     images_per_second,
     our_environment,
+    our_steps,
     torch_steps,
 )
 
@@ -17,8 +17,8 @@ BATCH, STEPS = 128, 8
 def ours(options):
     import keras_resnet
 
-    model = as_we_train_it(keras_resnet.CifarResNet(options.depth))
-    return images_per_second(fit(model, BATCH, 32, 10), BATCH, STEPS, warm_up=STEPS)
+    model = keras_resnet.CifarResNet(options.depth)
+    return images_per_second(our_steps(model, BATCH, 32, 10), BATCH, STEPS, warm_up=STEPS)
 
 
 def stock_layers(options):

@@ -6,10 +6,10 @@ from compare import OURS, Benchmark, Side, main
 from work import (
     ONEDNN_OFF,
     as_a_user_gets_it,
-    as_we_train_it,
     fit,
     images_per_second,
     our_environment,
+    our_steps,
     torch_steps,
 )
 
@@ -23,7 +23,7 @@ def speed(step, batch):
 def ours(options):
     import keras_resnet
 
-    return speed(fit(as_we_train_it(keras_resnet.ResNet50()), options.batch, 224, 1000), options.batch)
+    return speed(our_steps(keras_resnet.ResNet50(), options.batch, 224, 1000), options.batch)
 
 
 def keras_applications(options):

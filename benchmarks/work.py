@@ -1,5 +1,6 @@
 """The work that several benchmarks measure: a train step, by each of the libraries."""
 
+import itertools
 import resource
 import time
 
@@ -64,22 +65,18 @@ def seconds_since_start(step) -> float:
 
 
 def fit(model, batch: int, size: int, classes: int):
-    """Keras' fit on one batch again and again."""
+    """Keras' fit on one batch again and again: takes a number of steps and gives the seconds they took.
+
+    From the end of a first step on: what comes before and after, as the making of an iterator, is no step.
+    """
+    import keras
     import tensorflow as tf
 
     # An iterator that is left before its end waits for its autotuner to wake up, after 5, 10, 20 seconds.
     options = tf.data.Options()
     options.autotune.enabled = False
     batches = tf.data.Dataset.from_tensors((images(batch, size), labels(batch, classes))).repeat()
-    return fit_on(model, batches.with_options(options))
-
-
-def fit_on(model, batches):
-    """Keras' fit on an endless dataset: takes a number of steps and gives the seconds they took.
-
-    From the end of a first step on: what comes before and after, as the making of an iterator, is no step.
-    """
-    import keras
+    batches = batches.with_options(options)
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -108,12 +105,34 @@ def as_a_user_gets_it(model):
 
 
 def as_we_train_it(model, **how):
-    """One of our models, as `keras_resnet train` trains it."""
-    from keras_resnet.training.loop import compile_for_training
+    """The steps of one of our models, as `keras_resnet train` trains it."""
     from keras_resnet.training.recipes import Recipe
+    from keras_resnet.training.step import Steps
 
-    recipe = Recipe("benchmark", 1, 1, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
-    return compile_for_training(model, recipe, **how)
+    recipe = Recipe("benchmark", 1, 1, 0, "", LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
+    return Steps(model, recipe, **how)
+
+
+def our_steps(model, batch: int, size: int, classes: int, **how):
+    """Our training on one batch again and again, measured as `fit` is: after a first step."""
+    import tensorflow as tf
+
+    one = tf.constant(images(batch, size)), tf.constant(labels(batch, classes))
+    return our_steps_on(model, itertools.repeat(one), **how)
+
+
+def our_steps_on(model, batches, **how):
+    """The same on a stream of batches."""
+    steps, batches = as_we_train_it(model, **how), iter(batches)
+
+    def step(count):
+        steps.train(*next(batches))
+        start = time.perf_counter()
+        for _ in range(count):
+            steps.train(*next(batches))
+        return time.perf_counter() - start
+
+    return step
 
 
 def torch_steps(net, batch: int, size: int, classes: int):

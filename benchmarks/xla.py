@@ -1,7 +1,7 @@
 """A train step of CIFAR ResNet-20 beside the same compiled by XLA, in small batches: on a CPU XLA is slow."""
 
 from compare import OURS, Benchmark, Side, main
-from work import as_we_train_it, fit, images_per_second, our_environment
+from work import images_per_second, our_environment, our_steps
 
 BATCH = 16
 
@@ -10,7 +10,7 @@ def side(jit_compile):
     def make(options):
         import keras_resnet
 
-        step = fit(as_we_train_it(keras_resnet.CifarResNet(20), jit_compile=jit_compile), BATCH, 32, 10)
+        step = our_steps(keras_resnet.CifarResNet(20), BATCH, 32, 10, jit_compile=jit_compile)
         return images_per_second(step, BATCH, steps=2, warm_up=1)
 
     return Side(make, our_environment())

@@ -11,15 +11,30 @@ from collections.abc import Iterator
 def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a path beside `path` to write a file or a folder to; put it in the place of `path` at the end.
 
-    On an error inside the block, `path` stays as it was and what was written is removed. The name given
-    ends as `path` does, for writers that go by the suffix.
+    On an error inside the block, `path` stays as it was and what was written is removed. After a crash of
+    the machine there is the old content or the new one. The name given ends as `path` does, for writers
+    that go by the suffix.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         written = pathlib.Path(folder, path.name)
         yield written
+        for file in [*written.rglob("*"), written] if written.is_dir() else [written]:
+            _to_disk(file)
         if path.is_dir():
             # A folder cannot be replaced by a rename; its old content goes away with the temporary folder.
             os.replace(path, pathlib.Path(folder, "old"))
         os.replace(written, path)
+        _to_disk(path.parent)
+
+
+def _to_disk(path: pathlib.Path) -> None:
+    """Wait until a file or the names in a folder are on the disk, where the file system can tell."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

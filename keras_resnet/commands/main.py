@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.interruption import Interrupted
 
 # Module of each command, imported when it is called. Each has SUMMARY, FLAGS and run(); one that takes an
 # argument has its name as ARGUMENT, and run(argument).
@@ -23,7 +24,8 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status.
 
-    0, 1 where a command looked for faults and found some, 2 for a user's mistake, 130 for Ctrl-C.
+    0, 1 where a command looked for faults and found some, 2 for a user's mistake, 130 for Ctrl-C, 143 for
+    SIGTERM.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("--help", "-h", "help"):
@@ -53,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(name, f"{error}; {_help_of_named(command.FLAGS, str(error))}")
     except (UserError, flags.Error) as error:
         return _refuse(name, str(error))
+    except Interrupted as stopped:
+        print(f"\nkeras-resnet {name}: {stopped}", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print(f"\nkeras-resnet {name}: interrupted.", file=sys.stderr)
         return 130

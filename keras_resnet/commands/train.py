@@ -3,107 +3,48 @@
 import dataclasses
 import functools
 import importlib.metadata
-import math
 import pathlib
 import platform
 import shlex
-import time
-
-from absl import flags
+from collections.abc import Callable
 
 import keras_resnet
-from keras_resnet.commands import data_flags, net_flags
+from keras_resnet.commands import data_flags, net_flags, recipe_flags
+from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
-from keras_resnet.training.recipes import Recipe, default_recipe
+from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.run_folder import RunFolder
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
 SUMMARY = "train a net on a dataset and export it as Keras model, SavedModel and TFLite file."
-FLAGS = flags.FlagValues()
-
-net_flags.define(FLAGS)
-flags.DEFINE_string(
-    "dataset",
-    "digits",
-    "digits (embedded), a folder of pictures (train/CLASS/* and val/CLASS/*, or CLASS/*), or any TFDS image "
-    "classification dataset.",
-    flag_values=FLAGS,
-    module_name=data_flags.GROUP,
-)
-data_flags.define(FLAGS)
-flags.DEFINE_enum(
-    "mean",
-    "auto",
-    ["auto", "channel", "pixel"],
-    "What the net subtracts: the mean of each channel or of each pixel; auto: of each pixel where images are "
-    "seen whole, else of each channel.",
-    flag_values=FLAGS,
-    module_name=data_flags.GROUP,
-)
-_TRAINING = {"flag_values": FLAGS, "module_name": "The training (defaults depend on the data)"}
-flags.DEFINE_integer("batch_size", None, "Images of one step, over all devices.", lower_bound=1, **_TRAINING)
-flags.DEFINE_integer("epochs", None, "Passes over the training images.", lower_bound=1, **_TRAINING)
-flags.DEFINE_float("learning_rate", None, "At the start.", **_TRAINING)
-flags.DEFINE_float("momentum", None, "Of SGD.", lower_bound=0.0, upper_bound=1.0, **_TRAINING)
-flags.DEFINE_float("weight_decay", None, "L2, added to the gradient.", lower_bound=0.0, **_TRAINING)
-flags.DEFINE_integer(
-    "patience",
-    None,
-    "Epochs without a better validation error before the learning rate is divided by 10.",
-    lower_bound=1,
-    **_TRAINING,
-)
-_MIXING = {
-    "label_smoothing": "Share of a label given to all classes alike.",
-    "randaugment": "Strength of two random operations on each batch.",
-    "random_erasing": "Share of the images that lose a rectangle.",
-    "mixup": "Alpha of the beta distribution by which images are mixed.",
-    "cutmix": "Alpha of the same for rectangles of images.",
-}
-for _name, _help in _MIXING.items():
-    _most = None if _name == "mixup" else 1.0
-    flags.DEFINE_float(_name, None, _help, lower_bound=0.0, upper_bound=_most, **_TRAINING)
-flags.DEFINE_boolean(
-    "sync_batch_norm", False, "Batch statistics over all devices, not each one's own.", **_TRAINING
-)
-flags.DEFINE_enum(
-    "mixed_precision",
-    "none",
-    ["none", "bfloat16", "float16"],
-    "Type of activations and gradients; weights, batch statistics and the exported files stay float32.",
-    **_TRAINING,
-)
-flags.DEFINE_boolean("jit_compile", False, "Compile the step by XLA; not with several devices.", **_TRAINING)
-flags.DEFINE_list(
-    "rematerialize",
-    [],
-    "Stages, as conv2,conv3, that compute their inner activations again instead of keeping them: less "
-    "memory, about 1.3 times the work.",
-    **_TRAINING,
-)
-flags.DEFINE_integer("seed", 0, "Of every random number.", lower_bound=0, upper_bound=2**31 - 1, **_TRAINING)
-_RUN = {"flag_values": FLAGS, "module_name": "The run"}
-flags.DEFINE_string("output_dir", "saved_models", "Folder of all runs.", **_RUN)
-flags.DEFINE_string("run_name", None, "Folder of this run; by default NET-SHORTCUT-DATASET.", **_RUN)
 
 # Enough images to tell a wrong export from rounding, few enough for a TFLite interpreter on large images.
 _COMPARED_BATCHES = 4
 _TEST_BATCH = 256
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the flags ask for."""
+
+    net: Architecture
+    source: Source
+    view: View
+    recipe: Recipe
+    folder: RunFolder
+
+
 def run() -> None:
     """Train as the flags say."""
-    _check_numbers()
     net = net_flags.architecture(FLAGS)
     _check_stages(net)
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = data_flags.view(FLAGS, source, net)
+    recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
     data_name = data_flags.file_name(FLAGS.dataset)
-    run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
-    recipe = _recipe(source, view)
     settings = {
         **dataclasses.asdict(net),
         "dataset": source.name,
@@ -113,31 +54,29 @@ def run() -> None:
         "mirror": view.mirrored,
         "augmentation": view.augmentation,
         "mean": FLAGS.mean,
+        "recipe": recipe_name,
         **dataclasses.asdict(recipe),
+        "accumulate": FLAGS.accumulate,
         "sync_batch_norm": FLAGS.sync_batch_norm,
         "mixed_precision": FLAGS.mixed_precision,
         "seed": FLAGS.seed,
         "version": keras_resnet.__version__,
     }
+    run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     folder = RunFolder(FLAGS.output_dir, run_name, settings)
+    asked = _Run(net, source, view, recipe, folder)
+    if FLAGS.dry_run:
+        _walk(asked, _tell_plan)
+        return
     folder.check()
     results = folder.results()
-    if results is not None:
+    if results is not None and FLAGS.resume != "never":
         print(
             f"{folder.path} holds this very run, finished with {100 * results['accuracy']:.2f}% test "
-            "accuracy. To train anew, remove it or give another --run_name."
+            "accuracy. To train anew, remove it, or give --resume=never or another --run_name."
         )
         return
-    _train(net, source, view, recipe, folder)
-
-
-def _check_numbers() -> None:
-    for name in ("learning_rate", "momentum", "weight_decay", *_MIXING):
-        value = FLAGS[name].value
-        if value is not None and not math.isfinite(value):
-            raise UserError(f"--{name}={value} must be a finite number.")
-    if FLAGS.learning_rate is not None and FLAGS.learning_rate <= 0:
-        raise UserError(f"--learning_rate={FLAGS.learning_rate:g} must be greater than 0.")
+    _walk(asked, _train_and_export)
 
 
 def _check_stages(net: Architecture) -> None:
@@ -153,92 +92,197 @@ def _check_stages(net: Architecture) -> None:
             )
 
 
-def _recipe(source: Source, view: View) -> Recipe:
-    recipe = default_recipe(source, view)
-    chosen = {
-        field.name: FLAGS[field.name].value
-        for field in dataclasses.fields(Recipe)
-        if field.name in FLAGS and FLAGS[field.name].value is not None
-    }
-    mixing = {name: FLAGS[name].value for name in _MIXING if FLAGS[name].value is not None}
-    recipe = dataclasses.replace(recipe, **chosen, mixing=dataclasses.replace(recipe.mixing, **mixing))
-    if recipe.batch_size > source.train.size:
-        raise UserError(
-            f"--batch_size={recipe.batch_size} is more than the {source.train.size} training images of "
-            f"{source.name}."
-        )
-    return recipe
-
-
-def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder: RunFolder) -> None:
+def _walk(asked: _Run, use: Callable) -> None:
+    """From the images to the net on its devices, and what `use` does with them."""
     runtime = prepare_runtime()
 
     import keras
+    import tensorflow as tf
 
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.export.card import Card, write_card
-    from keras_resnet.export.check import check_exports
-    from keras_resnet.export.saved_model import export_saved_model
-    from keras_resnet.export.tflite import export_tflite
-    from keras_resnet.files import atomic
-    from keras_resnet.models.complexity import complexity
+    from keras_resnet.models.surgery import zero_gamma
     from keras_resnet.training.classifier import build_classifier
-    from keras_resnet.training.curves import draw_curves
-    from keras_resnet.training.loop import train
-    from keras_resnet.training.progress import format_seconds
-    from keras_resnet.training.strategy import make_strategy, synchronize_batch_norm
+    from keras_resnet.training.feed import TrainingData
+    from keras_resnet.training.strategy import make_strategy, place, synchronize_batch_norm
 
+    strategy = make_strategy(FLAGS.strategy)
+    where = place(strategy)
     keras.utils.set_random_seed(FLAGS.seed)
-    strategy = make_strategy()
-    if FLAGS.jit_compile and strategy.num_replicas_in_sync > 1:
-        raise UserError(
-            f"--jit_compile: XLA cannot compile a step over {strategy.num_replicas_in_sync} devices; leave "
-            "it out, or show one device to TensorFlow (CUDA_VISIBLE_DEVICES=0)."
-        )
-    if recipe.batch_size % strategy.num_replicas_in_sync:
-        raise UserError(
-            f"--batch_size={recipe.batch_size} must be a multiple of the number of GPUs, "
-            f"{strategy.num_replicas_in_sync}."
-        )
-    bad_images = BadImages(FLAGS.bad_images, FLAGS.max_bad_images)
-    images = Pipeline(source, view, bad_images, FLAGS.seed)
-    evaluation_batches = images.evaluation_batches(_TEST_BATCH, strategy.num_replicas_in_sync)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    source, view, recipe = asked.source, asked.view, asked.recipe
+    _check_sharing(recipe, strategy.num_replicas_in_sync)
+    images = Pipeline(source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), FLAGS.seed)
     mean = images.mean(per_pixel=view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel")
-    train_batches = images.training_batches(recipe.batch_size, recipe.epochs, mean, mixing=recipe.mixing)
-    folder.start()
-
+    steps_per_epoch = images.steps_per_epoch(recipe.batch_size)
+    train_data = TrainingData(
+        steps_per_epoch,
+        lambda first_step, worker, workers: images.training_batches(
+            recipe.batch_size,
+            recipe.total_epochs(steps_per_epoch),
+            mean,
+            mixing=recipe.mixing,
+            first_step=first_step,
+            worker=worker,
+            workers=workers,
+        ),
+    )
+    test_batches = images.evaluation_batches(_TEST_BATCH, worker=where.worker, workers=where.workers)
     build = functools.partial(
-        build_classifier, net, view.size, source.image_shape[-1], len(source.class_names), mean
+        build_classifier, asked.net, view.size, source.image_shape[-1], len(source.class_names), mean
     )
     policy = "float32" if FLAGS.mixed_precision == "none" else f"mixed_{FLAGS.mixed_precision}"
     with strategy.scope():
         model = build(policy=policy)
         if FLAGS.sync_batch_norm:
             synchronize_batch_norm(model)
-        size = complexity(model)
+        if recipe.zero_gamma:
+            zero_gamma(model)
+        use(asked, images, train_data, test_batches, mean, model, build, where, runtime)
+
+
+def _check_sharing(recipe: Recipe, replicas: int) -> None:
+    if FLAGS.jit_compile and replicas > 1:
+        raise UserError(
+            f"--jit_compile: XLA cannot compile a step over {replicas} devices; leave it out, or show one "
+            "device to TensorFlow (CUDA_VISIBLE_DEVICES=0)."
+        )
+    if recipe.batch_size % replicas:
+        raise UserError(
+            f"--batch_size={recipe.batch_size} must be a multiple of the number of devices, {replicas}."
+        )
+    if recipe.batch_size // replicas % FLAGS.accumulate:
+        raise UserError(
+            f"--accumulate={FLAGS.accumulate} must divide the {recipe.batch_size // replicas} images of a "
+            "device's share of a batch."
+        )
+
+
+def _tell_plan(asked, images, train_data, test_batches, mean, model, build, where, runtime):
+    import tensorflow as tf
+
+    from keras_resnet.training import plan
+    from keras_resnet.training.feed import EvaluationData
+    from keras_resnet.training.step import Steps
+    from keras_resnet.training.strategy import local_replicas
+
+    recipe, strategy = asked.recipe, tf.distribute.get_strategy()
+    replicas, per_epoch = strategy.num_replicas_in_sync, train_data.steps_per_epoch
+    epochs, total = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
+    steps = Steps(
+        model,
+        recipe,
+        accumulate=FLAGS.accumulate,
+        jit_compile=FLAGS.jit_compile,
+        rematerialized=FLAGS.rematerialize,
+    )
+    test_steps = -(-asked.source.test.size // (_TEST_BATCH * where.workers))
+    seconds = plan.measured_time(
+        steps,
+        train_data.batches(0, where.worker, where.workers),
+        EvaluationData(test_batches, where, local_replicas(strategy)),
+        total,
+        epochs * test_steps,
+    )
+    at_once = recipe.batch_size // replicas // FLAGS.accumulate
+    rows = {
+        "net": f"{asked.net.name}, shortcut {asked.net.shortcut or 'none'}, {_count(model)}",
+        "data": f"{asked.source.name}: {asked.source.train.size:,} training and "
+        f"{asked.source.test.size:,} test images",
+        "recipe": recipe.source,
+        "expected": recipe.expected,
+        "steps": f"{total:,}: {epochs:,} epochs of {per_epoch:,}",
+        "batch": plan.describe_batch(recipe, replicas, FLAGS.accumulate),
+        "learning rate": plan.describe_schedule(recipe, per_epoch),
+        "weight decay": f"{recipe.weight_decay:g}, of {recipe.decay} weights",
+        "memory": f"about {plan.memory(model, recipe, at_once) / 2**30:.2f} GiB a device, beside TensorFlow",
+        "time": plan.describe_time(*seconds),
+    }
+    if where.is_chief:
+        print(f"{asked.folder.path} would be trained:")
+        for name, text in rows.items():
+            print(f"  {name:15}{text}")
+
+
+def _train_and_export(asked, images, train_data, test_batches, mean, model, build, where, runtime):
+    from keras_resnet.models.complexity import complexity
+    from keras_resnet.training.checkpoint import Checkpoints
+    from keras_resnet.training.loop import train
+
+    folder, source = asked.folder, asked.source
+    checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
+    if FLAGS.resume == "must" and checkpoints.latest() is None:
+        raise UserError(f"--resume=must: {checkpoints.folder} holds no checkpoint to go on from.")
+    if where.is_chief:
+        if FLAGS.resume == "never":
+            checkpoints.clear()
+        folder.start()
         print(
-            f"{net.name} ({size.parameters:,} parameters, {size.macs:,} multiply-adds an image) on "
+            f"{asked.net.name} ({_count(model)}, {complexity(model).macs:,} multiply-adds an image) on "
             f"{source.name} ({source.train.size:,} training and {source.test.size:,} test images, "
-            f"{view.size}x{view.size}), {strategy.num_replicas_in_sync} device(s)."
+            f"{asked.view.size}x{asked.view.size}), {_devices()}."
         )
         print(runtime)
-        start = time.monotonic()
-        with bad_images.told():
-            history = train(
-                model,
-                train_batches,
-                evaluation_batches,
-                recipe,
-                steps_per_epoch=images.steps_per_epoch(recipe.batch_size),
-                history_file=folder / "history.csv",
-                jit_compile=FLAGS.jit_compile,
-                rematerialized=FLAGS.rematerialize,
-            ).history
-        seconds = time.monotonic() - start
+    with images.bad_images.told():
+        progress = train(
+            model,
+            train_data,
+            test_batches,
+            asked.recipe,
+            callbacks=_callbacks(asked) if where.is_chief else [],
+            checkpoints=checkpoints,
+            accumulate=FLAGS.accumulate,
+            max_rollbacks=FLAGS.max_rollbacks if FLAGS.on_nan == "rollback" else 0,
+            jit_compile=FLAGS.jit_compile,
+            rematerialized=FLAGS.rematerialize,
+        )
+    if where.is_chief:
+        _export(asked, images, mean, model, build, progress)
 
+
+def _count(model) -> str:
+    from keras_resnet.models.complexity import complexity
+
+    return f"{complexity(model).parameters:,} parameters"
+
+
+def _devices() -> str:
+    import tensorflow as tf
+
+    count = tf.distribute.get_strategy().num_replicas_in_sync
+    return f"{count} devices" if count > 1 else "1 device"
+
+
+def _callbacks(asked: _Run) -> list:
+    from keras_resnet.training.curves import CurvesFile
+    from keras_resnet.training.progress import HistoryFile, PlainLog, ProgressBar
+    from keras_resnet.training.tensorboard import Profile, TensorBoard
+
+    folder = asked.folder
+    callbacks = [
+        HistoryFile(folder / "history.csv"),
+        CurvesFile(folder / "curves.png", f"{asked.net.name} on {asked.source.name}"),
+        ProgressBar() if FLAGS.log == "bar" else PlainLog(),
+    ]
+    if FLAGS.tensorboard:
+        callbacks.append(TensorBoard(folder / "tensorboard"))
+    if FLAGS.profile:
+        callbacks.append(Profile(folder / "tensorboard"))
+    return callbacks
+
+
+def _export(asked, images, mean, model, build, progress):
+    from keras_resnet.export.card import Card, write_card
+    from keras_resnet.export.check import check_exports
+    from keras_resnet.export.saved_model import export_saved_model
+    from keras_resnet.export.tflite import export_tflite
+    from keras_resnet.files import atomic
+    from keras_resnet.models.complexity import complexity
+    from keras_resnet.training.progress import format_seconds
+
+    net, source, folder = asked.net, asked.source, asked.folder
     print("Writing and checking the exports.", flush=True)
-    draw_curves(history, folder / "curves.png", f"{net.name} on {source.name}")
     weights = model.get_weights()
     model = build(policy="float32")
     model.set_weights(weights)
@@ -250,22 +294,23 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
         model,
         folder / "saved_model",
         folder / "model.tflite",
-        evaluation_batches.take(_COMPARED_BATCHES),
+        images.evaluation_batches(_TEST_BATCH).take(_COMPARED_BATCHES),
     )
-    test_error = history["val_error"][-1]
+    test_error = progress.history["val_error"][-1]
     card = Card(
         name=folder.path.name,
         command=_command(),
         versions=_versions(),
         source=source,
-        view=view,
+        view=asked.view,
         mean="per-pixel" if mean.ndim == 3 else "per-channel",
         architecture=net,
-        complexity=size,
-        recipe=recipe,
+        complexity=complexity(model),
+        recipe=asked.recipe,
+        steps_per_epoch=images.steps_per_epoch(asked.recipe.batch_size),
         seed=FLAGS.seed,
         test_error=test_error,
-        seconds=seconds,
+        seconds=progress.seconds,
         compared=compared,
         parities=parities,
     )
@@ -273,7 +318,7 @@ def _train(net: Architecture, source: Source, view: View, recipe: Recipe, folder
     folder.finish({"accuracy": 1 - test_error})
 
     accuracy = f"{100 * (1 - test_error):.2f}% test accuracy"
-    print(f"\n{net.name} on {source.name}: {accuracy} after {format_seconds(seconds)}.")
+    print(f"\n{net.name} on {source.name}: {accuracy} after {format_seconds(progress.seconds)}.")
     print(f"On {compared:,} test images, beside the Keras model:")
     for parity in parities[1:]:
         accuracy = f"{100 * parity.accuracy:.2f}% accuracy"
@@ -288,6 +333,7 @@ _MADE = {
     "README.md": "the model's card",
     "curves.png": "loss and error against epochs",
     "history.csv": "the same as numbers",
+    "checkpoints": "to go on training",
     "model.keras": "to go on in Keras",
     "saved_model": "for servers, needs TensorFlow alone",
     "model.tflite": "for phones",

@@ -119,20 +119,14 @@ class Pipeline:
         batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
         return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
-    def evaluation_batches(self, batch_size: int, devices: int = 1) -> tf.data.Dataset:
+    def evaluation_batches(self, batch_size: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         """All test images once, always in the same order: (images (n, size, size, C), labels (n,)).
 
         Args:
             batch_size: the most images of a batch.
-            devices: that share each batch.
+            worker, workers: which of how many that share the images.
         """
-        size = shared_batch_size(self.source.test.size, batch_size, devices)
-        batches = self._in_order(self.source.test, size)
-        if not self.bad_images.room(self.source.test):
-            # Keras warns of data that end before it knows how many there are.
-            batches = batches.apply(
-                tf.data.experimental.assert_cardinality(-(-self.source.test.size // size))
-            )
+        batches = self._in_order(self.source.test, batch_size, worker=worker, workers=workers)
         if self._held(self.source.test):
             batches = batches.cache()
         return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
@@ -163,9 +157,12 @@ class Pipeline:
         size, choose = self.view.size, augment.whole if self.view.whole else augment.centre_crop
         return crop_view(image, lambda shape: choose(shape, size), size, self.source.channels)
 
-    def _in_order(self, split: Split, batch_size: int, drawn: int | None = None) -> tf.data.Dataset:
+    def _in_order(
+        self, split: Split, batch_size: int, drawn: int | None = None, *, worker: int = 0, workers: int = 1
+    ) -> tf.data.Dataset:
         """Batches of the images as tests see them, all of them or so many drawn at random."""
         view, channels = self.view, self.source.channels
+        size = min(split.size, drawn or split.size)
 
         def read(_, position=0):
             stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
@@ -174,6 +171,7 @@ class Pipeline:
         images = (
             read(None)
             .enumerate()
+            .shard(workers, worker)
             .map(
                 lambda position, example: (position, self._untouched(example[1]), example[2]),
                 num_parallel_calls=tf.data.AUTOTUNE,
@@ -181,11 +179,13 @@ class Pipeline:
             .ignore_errors()
         )
         # An empty batch at the end, whose position tells of images lost before it.
-        end = tf.constant([min(split.size, drawn or split.size)], tf.int64)
+        end = tf.constant([worker + -(-(size - worker) // workers) * workers], tf.int64)
         empty = tf.zeros((0, view.size, view.size, channels), tf.uint8)
         last = tf.data.Dataset.from_tensors((end, empty, tf.zeros([0], tf.int64)))
         batches = images.batch(batch_size).concatenate(last)
-        batches = self.bad_images.checked(batches, split, read, tf.zeros(2, tf.int32), channels=channels)
+        batches = self.bad_images.checked(
+            batches, split, read, tf.zeros(2, tf.int32), channels=channels, start=worker, step=workers
+        )
         return batches.filter(lambda images, labels: tf.size(labels) > 0)
 
     def _epoch_of_crops(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
@@ -285,20 +285,3 @@ def _options() -> tf.data.Options:
     # As many images at a time as there are cores: an operation shared out to several gains nothing more.
     options.threading.max_intra_op_parallelism = 1
     return options
-
-
-def shared_batch_size(images: int, at_most: int, devices: int) -> int:
-    """The largest batch size that leaves no device without images, in the last batch neither.
-
-    A strategy fills one device's share after the other, and oneDNN's convolutions fail on an empty one.
-
-    Raises:
-        UserError: there is no such size.
-    """
-    for size in range(at_most - at_most % devices, 0, -devices):
-        last = images % size
-        if last == 0 or last > size - size // devices:
-            return size
-    raise UserError(
-        f"The {images} test images cannot be shared out to {devices} devices; take fewer devices."
-    )

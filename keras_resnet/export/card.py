@@ -9,6 +9,7 @@ from keras_resnet.export.check import Parity
 from keras_resnet.files import atomic
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.complexity import Complexity
+from keras_resnet.training.plan import describe_schedule
 from keras_resnet.training.recipes import Recipe
 
 
@@ -36,6 +37,7 @@ class Card:
     architecture: Architecture
     complexity: Complexity
     recipe: Recipe
+    steps_per_epoch: int
     seed: int
     test_error: float
     seconds: float
@@ -76,9 +78,16 @@ def _markdown(card: Card) -> str:
     shape = f"{view.size}x{view.size}x{channels}"
     kind = "plain net" if net.shortcut is None else f"residual net, shortcut option {net.shortcut}"
     augmentation = _augmentation(card)
+    averaged = f", averaged weights ({recipe.ema:g})" if recipe.ema else ""
     files = "\n".join(
         f"| `{parity.file}` | {100 * parity.accuracy:.2f}% | {parity.difference:.1e} |"
         for parity in card.parities
+    )
+    chosen = (
+        "The validation error that drives the learning rate is measured on the test images, so the accuracy "
+        "is not that of images never looked at."
+        if recipe.schedule == "plateau"
+        else "The test images had no part in the training; who chooses between runs by them gives them one."
     )
     versions = ", ".join(f"{package} {version}" for package, version in card.versions.items())
     return f"""# {card.name}
@@ -96,9 +105,10 @@ def _markdown(card: Card) -> str:
 | Multiply-adds an image | {card.complexity.macs:,} at {shape} |
 | Input | {shape}, plain pixels 0..255 as uint8; the {card.mean} mean is subtracted inside the net |
 | Output | probabilities of {len(source.class_names)} classes |
-| Recipe | SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g}, batch \
-{recipe.batch_size}, {recipe.epochs} epochs; learning rate {recipe.learning_rate:g}, divided by 10 after \
-{recipe.patience} epochs without a better validation error |
+| Recipe | SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of \
+{recipe.decay} weights{averaged}, batch {recipe.batch_size}, \
+{recipe.total_epochs(card.steps_per_epoch)} epochs; learning rate \
+{describe_schedule(recipe, card.steps_per_epoch)} |
 | Source of the recipe | {recipe.source} |
 | Augmentation | {augmentation} |
 | Training time | {card.seconds:.0f} s |
@@ -106,8 +116,7 @@ def _markdown(card: Card) -> str:
 | Seed | {card.seed} |
 | Versions | {versions} |
 
-The validation error that drives the learning rate is measured on the test images, so the accuracy is not
-that of images never looked at.
+{chosen}
 
 ![Loss and error against epochs](curves.png)
 

@@ -1,5 +1,7 @@
 """Edits of a net that keep its function."""
 
+import re
+
 import keras
 import numpy as np
 
@@ -43,6 +45,18 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         else:
             layer.set_weights(original.get_weights())
     return copy
+
+
+def zero_gamma(model: keras.Model) -> None:
+    """Set gamma of the last BN of each residual branch to 0, so that each block begins as its shortcut.
+
+    Goyal et al. 2017, section 5.1. For nets called as this package's; a plain net stays as it is.
+    """
+    names = [layer.name for layer in model.layers]
+    for block in (name.removesuffix("_add") for name in names if name.endswith("_add")):
+        branch = [name for name in names if re.fullmatch(rf"{re.escape(block)}_[1-9]_bn", name)]
+        gamma = model.get_layer(max(branch)).gamma
+        gamma.assign(keras.ops.zeros_like(gamma))
 
 
 def _foldable(model: keras.Model) -> dict[str, str]:

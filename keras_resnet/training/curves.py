@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import time
 from collections.abc import Mapping, Sequence
 
+import keras
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +18,10 @@ _STYLES = {
     "validation": {"color": "#1b4f72", "linestyle": "-"},
 }
 
+# So many times what drawing takes lies between two drawings.
+_SHARE = 20
+_MOST_DROPS = 6
+
 
 def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str) -> None:
     """Write a PNG of loss and error (%) against epochs.
@@ -27,6 +33,8 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
     drops = learning_rate_drops(history["learning_rate"])
+    if len(drops) > _MOST_DROPS:  # a rate that falls all the time has no drops to show
+        drops = []
     epochs = range(1, len(history["loss"]) + 1)
     for axes, metric, scale, label in zip(
         figure.subplots(1, 2), ("loss", "error"), (1, 100), ("loss", "top-1 error (%)"), strict=True
@@ -65,3 +73,28 @@ def learning_rate_drops(rates: Sequence[float]) -> list[tuple[int, float]]:
         for epoch, (before, rate) in enumerate(itertools.pairwise(rates), start=1)
         if rate < before
     ]
+
+
+class CurvesFile(keras.callbacks.Callback):
+    """Draws the curves anew after each epoch, and at the end.
+
+    Epochs of less than twenty times what drawing takes are drawn several together.
+
+    Args:
+        path: the PNG file to write.
+        title: of the picture.
+    """
+
+    def __init__(self, path: str | os.PathLike, title: str):
+        super().__init__()
+        self._path, self._title = path, title
+        self._drawn, self._took = 0.0, 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        start = time.monotonic()
+        if start - self._drawn >= _SHARE * self._took:
+            draw_curves(self.params["history"], self._path, self._title)
+            self._drawn, self._took = time.monotonic(), time.monotonic() - start
+
+    def on_train_end(self, logs=None):
+        draw_curves(self.params["history"], self._path, self._title)

@@ -1,112 +1,373 @@
-"""Training: compile and fit, with the paper's schedule."""
+"""Training: one loop for one device and for many machines."""
 
-import pathlib
-from collections.abc import Collection, Sequence
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_resnet.training.blockwise import BlockwiseModel
-from keras_resnet.training.optimizer import CoupledSGD
+from keras_resnet.errors import UserError
+from keras_resnet.training.checkpoint import Checkpoints, check_arrays
+from keras_resnet.training.feed import EvaluationData, TrainingData, as_training_data
+from keras_resnet.training.interruption import Interrupted, wish_to_stop
+from keras_resnet.training.learning_rate import LearningRate
 from keras_resnet.training.progress import ProgressBar
-from keras_resnet.training.recipes import Recipe
-from keras_resnet.training.waiting import InputWait
+from keras_resnet.training.recipes import RECIPES, Recipe
+from keras_resnet.training.step import Metric, Steps
+from keras_resnet.training.strategy import local_replicas, place
 
-# A smaller improvement of the validation error (0..1) is noise, not progress.
-_MIN_DELTA = 1e-4
-# Three drops, as the longest of the paper's schedules.
-_SMALLEST_LEARNING_RATE = 1e-3
+# Below this share of the step nobody would notice that it waits for images.
+_WORTH_SAYING = 0.1
+# What TensorFlow makes of another worker that is gone.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+# After a rollback the learning rate is multiplied by this.
+_AFTER_ROLLBACK = 0.1
 
 
-@keras.saving.register_keras_serializable("keras_resnet")
-class Error(keras.metrics.MeanMetricWrapper):
-    """Share of images whose likeliest class is not theirs, 0..1: the top-1 error.
+@dataclasses.dataclass
+class Progress:
+    """Where a training is; with the variables, all there is to know to go on.
 
-    Labels are class numbers (N,), or a share of each class (N, classes), of which the largest counts.
+    Args:
+        step: steps done.
+        sums: of the epoch so far, by name: of each metric over the images, and `images`.
+        history: of each metric, a value an epoch.
+        best: lowest validation error so far, 0..1.
+        best_step: when that was.
+        rollbacks: how often training went back because its loss was no number.
+        seconds: spent so far.
     """
 
-    def __init__(self, name: str = "error", **kwargs):
-        super().__init__(_is_wrong, name=name, **kwargs)
-
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}
-
-
-def _is_wrong(labels, probabilities):
-    if labels.shape[-1:] == probabilities.shape[-1:] and len(labels.shape) == 2:
-        labels = keras.ops.argmax(labels, axis=-1)
-    answers = keras.ops.argmax(probabilities, axis=-1)
-    return keras.ops.not_equal(keras.ops.cast(keras.ops.reshape(labels, [-1]), answers.dtype), answers)
-
-
-def compile_for_training(
-    model: keras.Model, recipe: Recipe, *, jit_compile: bool = False, rematerialized: Collection[str] = ()
-) -> keras.Model:
-    """A compiled model that shares layers and weights with a flat one; `train` fits it.
-
-    Args: as of `train`.
-    """
-    trained = BlockwiseModel(model, rematerialized)
-    trained.compile(
-        optimizer=CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay),
-        loss="categorical_crossentropy" if recipe.mixing else "sparse_categorical_crossentropy",
-        metrics=[Error()],
-        jit_compile=jit_compile,
-    )
-    # Here and not in the first step, where TensorFlow would trace the making of each velocity.
-    trained.optimizer.build(trained.trainable_variables)
-    return trained
+    step: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    best: float = math.inf
+    best_step: int | None = None
+    rollbacks: int = 0
+    seconds: float = 0.0
 
 
 def train(
     model: keras.Model,
-    train_batches: tf.data.Dataset,
-    validation_batches: tf.data.Dataset,
-    recipe: Recipe,
+    train_data: TrainingData | tf.data.Dataset,
+    validation_data: tf.data.Dataset,
+    recipe: Recipe | str,
     *,
-    steps_per_epoch: int | None = None,
-    history_file: pathlib.Path | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    checkpoints: Checkpoints | None = None,
+    accumulate: int = 1,
+    max_rollbacks: int = 0,
     jit_compile: bool = False,
     rematerialized: Collection[str] = (),
-) -> keras.callbacks.History:
-    """Train a classifier and return what was measured after each epoch.
+) -> Progress:
+    """Train a classifier, from the last checkpoint on where there is one.
 
-    The history has `loss`, `error`, `val_loss`, `val_error` and `learning_rate`, one value an epoch. Call
-    this in the scope of the strategy in which the model was built.
+    The history of what is returned has `loss`, `error`, `val_loss`, `val_error` and `learning_rate`, one
+    value an epoch, and what `metrics` add. Call this in the scope of the strategy in which the model was
+    built; under one of several machines, call it on each.
 
     Args:
         model: a flat net that gives class probabilities; its weights are trained in place.
-        train_batches: (images, integer labels), or labels (n, classes) with a recipe that mixes. One epoch
-            of them, or all epochs one after another where `steps_per_epoch` is given.
-        validation_batches: (images, integer labels); their error drives the learning rate.
-        steps_per_epoch: number of batches.
-        history_file: CSV file that gets a line after each epoch.
-        callbacks: the user's own.
+        train_data: an epoch of batches (images, integer labels), or labels (n, classes) that share out each
+            image; or a `TrainingData`, which can begin at any step.
+        validation_data: batches (images, integer labels), of this worker; each image counts once.
+        recipe: a recipe, or the name of one in `RECIPES`.
+        callbacks: Keras' own or the user's; a progress bar if there are none.
+        metrics: functions of (labels, probabilities) that give a value for each image, as those of
+            keras.metrics do.
+        checkpoints: where the state is kept.
+        accumulate: parts in which a batch is computed, one after another, in less memory.
+        max_rollbacks: how often to go back to the last checkpoint, with a tenth of the learning rate, when
+            the loss is no number.
         jit_compile: whether XLA compiles the step; it cannot under a strategy of several devices.
         rematerialized: stages (`conv2`, ...) whose inner activations are computed again for the gradients
             instead of being kept.
+
+    Raises:
+        UserError: the loss is no number, or the checkpoint is another training's.
+        Interrupted: SIGINT or SIGTERM asked for it; the state was saved.
     """
-    trained = compile_for_training(model, recipe, jit_compile=jit_compile, rematerialized=rematerialized)
-    plateau = keras.callbacks.ReduceLROnPlateau(
-        monitor="val_error",
-        mode="min",
-        factor=0.1,
-        patience=recipe.patience,
-        min_delta=_MIN_DELTA,
-        min_lr=recipe.learning_rate * _SMALLEST_LEARNING_RATE,
-        verbose=1,
+    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    steps = Steps(
+        model,
+        recipe,
+        accumulate=accumulate,
+        metrics=metrics,
+        jit_compile=jit_compile,
+        rematerialized=rematerialized,
     )
-    files = [keras.callbacks.CSVLogger(str(history_file))] if history_file else []
-    if recipe.mixing:
-        classes = model.output_shape[-1]
-        validation_batches = validation_batches.map(lambda x, y: (x, tf.one_hot(y, classes)))
-    wait = InputWait()
-    return trained.fit(
-        wait.timed(train_batches),
-        validation_data=validation_batches,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps_per_epoch,
-        shuffle=False,  # the batches come shuffled
-        callbacks=[plateau, *files, *callbacks, ProgressBar(), wait],
-    )
+    loop = _Loop(steps, as_training_data(train_data), validation_data, recipe, checkpoints, max_rollbacks)
+    loop.resume()
+    loop.run([ProgressBar()] if callbacks is None else list(callbacks))
+    return loop.progress
+
+
+class _Loop:
+    def __init__(
+        self,
+        steps: Steps,
+        train_data: TrainingData,
+        validation_data: tf.data.Dataset,
+        recipe: Recipe,
+        checkpoints: Checkpoints | None,
+        max_rollbacks: int,
+    ):
+        self.progress = Progress()
+        self._strategy = tf.distribute.get_strategy()
+        self._place = place(self._strategy)
+        self._steps, self._data = steps, train_data
+        self._validation = EvaluationData(validation_data, self._place, local_replicas(self._strategy))
+        self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
+        self._total = recipe.total_steps(train_data.steps_per_epoch)
+        self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
+        self._rate = LearningRate(recipe, train_data.steps_per_epoch)
+        self._rate_set: float | None = None
+        self._batches: Iterator | None = None
+
+    def resume(self) -> None:
+        """Take up the last checkpoint, if there is one."""
+        checkpoint = self._checkpoints.latest() if self._checkpoints else None
+        if checkpoint is not None:
+            variables = self._steps.variables
+            check_arrays(checkpoint, {name: tuple(variable.shape) for name, variable in variables.items()})
+            for name, variable in variables.items():
+                variable.assign(checkpoint.arrays[name])
+            self.progress = Progress(**checkpoint.meta["progress"])
+            for field, value in checkpoint.meta["learning_rate"].items():
+                setattr(self._rate, field, value)
+        self._batches = self._rate_set = None
+        if self._place.workers > 1:
+            self._agree()
+
+    def run(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Train to the end."""
+        per_epoch = self._data.steps_per_epoch
+        told = keras.callbacks.CallbackList(
+            callbacks,
+            model=self._steps.trained,
+            epochs=self._epochs,
+            steps=per_epoch,
+            notes=[],
+            history=self.progress.history,
+        )
+        with wish_to_stop() as self._wish:
+            self._begun = time.monotonic() - self.progress.seconds
+            self._set_rate()
+            told.on_train_begin()
+            if self.progress.step == 0:
+                self._save()
+            self._steps.trained.stop_training = False
+            while self.progress.step < self._total and not self._steps.trained.stop_training:
+                self._epoch(told)
+            told.on_train_end()
+        if self._steps.averages:
+            self._steps.averages.swap()
+
+    def _epoch(self, told: keras.callbacks.CallbackList) -> None:
+        """From where training is to the end of the epoch, and the test after it."""
+        per_epoch = self._data.steps_per_epoch
+        epoch = self.progress.step // per_epoch
+        last = min((epoch + 1) * per_epoch, self._total)
+        told.params["history"] = self.progress.history  # another one after a rollback
+        told.on_epoch_begin(epoch)
+        pace = _Pace()
+        while self.progress.step < last:
+            number = self.progress.step - epoch * per_epoch
+            rate = self._set_rate()
+            told.on_train_batch_begin(number)
+            with pace.waiting():
+                images, labels = self._next_batch()
+            *sums, stop = self._with_others(self._steps.train, images, labels, float(bool(self._wish)))
+            # The last weights have no next step to show that they are none.
+            if not math.isfinite(sums[0]) or (self.progress.step + 1 == self._total and not self._finite()):
+                self._diverged(rate)
+                return
+            self._note(sums)
+            speed = pace.after_step(sums[-1])
+            told.on_train_batch_end(
+                number, {**self._means(), "learning_rate": rate, "images_per_second": speed}
+            )
+            if stop and self.progress.step < last:
+                self._stop()
+            if self._checkpoints and self._checkpoints.due():
+                self._save()
+        if pace.waited >= _WORTH_SAYING:
+            told.params["notes"].append(f"input-bound: {pace.waited:.0%} of the step is waiting for images")
+        logs = {**self._means(), **self._tested(), "learning_rate": rate}
+        for name, value in logs.items():
+            self.progress.history.setdefault(name, []).append(value)
+        self.progress.sums = {}
+        if logs["val_error"] < self.progress.best:
+            self.progress.best, self.progress.best_step = logs["val_error"], self.progress.step
+        if self._rate.after_epoch(logs["val_error"]):
+            rate = self._rate.at(self.progress.step)
+            told.params["notes"].append(f"The validation error stays: learning rate {rate:.3g} from here on.")
+        # Before the callbacks, which may raise; and what they write, a resumed run writes again.
+        self._save()
+        told.on_epoch_end(epoch, logs)
+        if stop and self.progress.step < self._total:
+            self._stop()
+
+    def _next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._batches is None:
+            self._batches = iter(
+                self._data.batches(self.progress.step, self._place.worker, self._place.workers)
+            )
+        return next(self._batches)
+
+    def _set_rate(self) -> float:
+        """Set the learning rate where the recipe changes it: a callback of the user's may do so as well."""
+        rate = self._rate.at(self.progress.step)
+        if rate != self._rate_set:
+            self._steps.optimizer.learning_rate = self._rate_set = rate
+        return rate
+
+    def _note(self, sums: list[float]) -> None:
+        for name, value in zip((*self._steps.names, "images"), sums, strict=True):
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
+        if self._steps.averages:
+            self._steps.averages.move(self.progress.step)
+        self._rate.after_step(sums[1] / sums[-1])
+        self.progress.step += 1
+
+    def _means(self) -> dict[str, float]:
+        return _means(self.progress.sums)
+
+    def _tested(self) -> dict[str, float]:
+        """Means over the validation images, of the averaged weights where there are any."""
+        if self._steps.averages:
+            self._steps.averages.swap()
+        totals = [0.0] * (len(self._steps.names) + 1)
+        for batch in self._validation:
+            sums = self._with_others(self._steps.test, *batch)
+            if not sums[-1]:
+                break
+            totals = [total + value for total, value in zip(totals, sums, strict=True)]
+        if self._steps.averages:
+            self._steps.averages.swap()
+        means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
+        return {f"val_{name}": value for name, value in means.items()}
+
+    def _with_others(self, step: Callable[..., list[float]], *arguments) -> list[float]:
+        """A step that needs the other workers; one that does not answer ends this one too."""
+        try:
+            return step(*arguments)
+        except _LOST as error:
+            if self._place.workers == 1:
+                raise
+            reason = str(error.message).splitlines()[0][:120]
+            raise Interrupted(
+                f"another worker does not answer any more ({reason}), at step {self.progress.step + 1:,}; "
+                "the same command on all of them goes on from the last checkpoint.",
+                os.EX_TEMPFAIL,
+            ) from error
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless the last step has spoilt the weights, which only the next loss shows."""
+        if self._checkpoints is None or not self._place.is_chief or not self._finite():
+            return
+        self.progress.seconds = time.monotonic() - self._begun
+        self._checkpoints.save(
+            self.progress.step,
+            {name: variable.numpy() for name, variable in self._steps.variables.items()},
+            {"progress": dataclasses.asdict(self.progress), "learning_rate": dataclasses.asdict(self._rate)},
+            self.progress.best_step,
+        )
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(weight.numpy()).all() for weight in self._steps.trained.trainable_variables)
+
+    def _stop(self) -> None:
+        self._save()
+        saved = self._checkpoints.last if self._checkpoints else None
+        after = f"saved as {saved}; the same command goes on from there" if saved else "nothing was saved"
+        raise Interrupted(
+            f"stopped after step {self.progress.step:,} of {self._total:,}, {after}.",
+            128 + (self._wish.signal or signal.SIGTERM),
+        )
+
+    def _diverged(self, rate: float) -> None:
+        """Go back to the last checkpoint, or give up."""
+        last = self._checkpoints.last if self._checkpoints else None
+        step, rollbacks, factor = self.progress.step, self.progress.rollbacks, self._rate.factor
+        what = f"the loss of step {step + 1:,} is no number, at learning rate {rate:.3g}"
+        if self._checkpoints is None or rollbacks >= self._max_rollbacks:
+            good = f"the last good checkpoint is {last}; " if last else ""
+            again = f", after going back {rollbacks} times" if rollbacks else ""
+            raise UserError(
+                f"{what}{again}; {good}lower --learning_rate, or go back and lower it by --on_nan=rollback."
+            )
+        self.resume()
+        self.progress.rollbacks, self._rate.factor = rollbacks + 1, factor * _AFTER_ROLLBACK
+        print(
+            f"\nWARNING: {what}; back to step {self.progress.step:,}, with a tenth of the learning rate.",
+            flush=True,
+        )
+        self._save()
+
+    def _agree(self) -> None:
+        """See that all workers are at the same step.
+
+        Raises:
+            UserError: they are not.
+        """
+        total = self._strategy.reduce(
+            "SUM", self._strategy.run(lambda: tf.constant(self.progress.step, tf.float64)), axis=None
+        )
+        if float(total) != self.progress.step * self._strategy.num_replicas_in_sync:
+            raise UserError(
+                f"The workers do not find the same checkpoint; this one is at step {self.progress.step:,}. "
+                "--output_dir must be a folder that all machines share."
+            )
+
+
+class _Pace:
+    """How fast an epoch goes, and how much of it is waiting for images.
+
+    From its second step on: the first one may have to be traced, and finds no images read ahead.
+    """
+
+    def __init__(self):
+        self._steps, self._images, self._waited = 0, 0.0, 0.0
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What happens inside is waiting."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    def after_step(self, images: float) -> float:
+        """Images a second so far."""
+        now = time.perf_counter()
+        self._steps += 1
+        self._images += images
+        speed = self._images / (now - self._start)
+        if self._steps == 1:
+            self._start, self._images, self._waited = now, 0.0, 0.0
+        return speed
+
+    @property
+    def waited(self) -> float:
+        """Share of the time, 0..1."""
+        return self._waited / (time.perf_counter() - self._start) if self._steps > 1 else 0.0
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    return {name: value / sums["images"] for name, value in sums.items() if name != "images"}

@@ -164,7 +164,7 @@ def test_weights_go_both_ways(tmp_path):
 def test_trains_under_a_mirrored_strategy_as_the_stock_layer():
     from keras_resnet.training.strategy import make_strategy
 
-    strategy = make_strategy("CPU:0", "CPU:1")
+    strategy = make_strategy("auto", ("CPU:0", "CPU:1"))
     weights = []
     for kind in (BatchNormalization, keras.layers.BatchNormalization):
         with strategy.scope():

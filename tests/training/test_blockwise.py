@@ -98,7 +98,7 @@ def test_half_types(policy):
 def test_under_a_mirrored_strategy(synchronized):
     results = []
     for wrap in (BlockwiseModel, lambda net: net):
-        with make_strategy("CPU:0", "CPU:1").scope():
+        with make_strategy("auto", ("CPU:0", "CPU:1")).scope():
             net = _net()
             if synchronized:
                 synchronize_batch_norm(net)

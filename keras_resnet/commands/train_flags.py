@@ -1,0 +1,97 @@
+"""The flags of `keras-resnet train`."""
+
+from absl import flags
+
+from keras_resnet.commands import data_flags, net_flags, recipe_flags
+
+FLAGS = flags.FlagValues()
+
+net_flags.define(FLAGS)
+flags.DEFINE_string(
+    "dataset",
+    "digits",
+    "digits (embedded), a folder of pictures (train/CLASS/* and val/CLASS/*, or CLASS/*), or any TFDS image "
+    "classification dataset.",
+    flag_values=FLAGS,
+    module_name=data_flags.GROUP,
+)
+data_flags.define(FLAGS)
+flags.DEFINE_enum(
+    "mean",
+    "auto",
+    ["auto", "channel", "pixel"],
+    "What the net subtracts: the mean of each channel or of each pixel; auto: of each pixel where images are "
+    "seen whole, else of each channel.",
+    flag_values=FLAGS,
+    module_name=data_flags.GROUP,
+)
+recipe_flags.define(FLAGS)
+_COMPUTING = {"flag_values": FLAGS, "module_name": "How to compute it"}
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "none", "mirrored", "multi_worker"],
+    "none: one device; mirrored: every GPU; multi_worker: the machines that TF_CONFIG or SLURM names; "
+    "auto: what there is.",
+    **_COMPUTING,
+)
+flags.DEFINE_integer(
+    "accumulate",
+    1,
+    "Parts in which a batch is computed, one after another: less memory, BN over a part.",
+    lower_bound=1,
+    **_COMPUTING,
+)
+flags.DEFINE_boolean(
+    "sync_batch_norm", False, "Batch statistics over all devices, not each one's own.", **_COMPUTING
+)
+flags.DEFINE_enum(
+    "mixed_precision",
+    "none",
+    ["none", "bfloat16", "float16"],
+    "Type of activations and gradients; weights, batch statistics and the exported files stay float32.",
+    **_COMPUTING,
+)
+flags.DEFINE_boolean("jit_compile", False, "Compile the step by XLA; not with several devices.", **_COMPUTING)
+flags.DEFINE_list(
+    "rematerialize",
+    [],
+    "Stages, as conv2,conv3, that compute their inner activations again instead of keeping them: less "
+    "memory, about 1.3 times the work.",
+    **_COMPUTING,
+)
+flags.DEFINE_integer("seed", 0, "Of every random number.", lower_bound=0, upper_bound=2**31 - 1, **_COMPUTING)
+flags.DEFINE_boolean(
+    "deterministic", False, "The same weights to the last bit each time, for some speed.", **_COMPUTING
+)
+flags.DEFINE_enum(
+    "on_nan",
+    "stop",
+    ["stop", "rollback"],
+    "When the loss is no number: stop, or go back to the last checkpoint, with a tenth of the rate.",
+    **_COMPUTING,
+)
+flags.DEFINE_integer("max_rollbacks", 3, "How often to go back.", lower_bound=1, **_COMPUTING)
+_RUN = {"flag_values": FLAGS, "module_name": "The run"}
+flags.DEFINE_string("output_dir", "saved_models", "Folder of all runs.", **_RUN)
+flags.DEFINE_string("run_name", None, "Folder of this run; by default NET-SHORTCUT-DATASET.", **_RUN)
+flags.DEFINE_boolean("dry_run", False, "Say what the run would do and take, and do nothing.", **_RUN)
+flags.DEFINE_enum(
+    "resume",
+    "auto",
+    ["auto", "never", "must"],
+    "Go on from the run's last checkpoint: if there is one, or start anew, or refuse to.",
+    **_RUN,
+)
+flags.DEFINE_float(
+    "checkpoint_minutes",
+    10.0,
+    "Between checkpoints within an epoch; there is one after each epoch, too.",
+    lower_bound=0.0,
+    **_RUN,
+)
+flags.DEFINE_enum(
+    "log", "bar", ["bar", "plain"], "A progress bar, or a line a minute for batch systems.", **_RUN
+)
+flags.DEFINE_boolean("tensorboard", False, "Write TensorBoard's files as well.", **_RUN)
+flags.DEFINE_boolean("profile", False, "Profile ten steps, for TensorBoard.", **_RUN)

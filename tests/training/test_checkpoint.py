@@ -1,0 +1,118 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from keras_resnet.errors import UserError
+from keras_resnet.training.checkpoint import Checkpoints, check_arrays, read_checkpoint
+
+ARRAYS = {"weights/0/kernel": np.arange(6.0).reshape(2, 3), "optimizer/0/iterations": np.array(7)}
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_comes_back_as_it_was(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "new", {"depth": 20, "filters": (16, 32)})
+    assert checkpoints.latest() is None
+    assert checkpoints.save(7, ARRAYS, {"loss": 0.1 + 0.2})
+    again = Checkpoints(tmp_path / "new", {"depth": 20, "filters": (16, 32)}).latest()
+    assert again.meta["loss"] == 0.1 + 0.2
+    assert again.arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+        assert again.arrays[name].dtype == array.dtype
+
+
+def test_the_last_few_and_the_best_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in range(10, 70, 10):
+        checkpoints.save(step, ARRAYS, {}, best=20)
+    assert _names(tmp_path) == [f"step-{step:010}.npz" for step in (20, 50, 60)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_a_damaged_one_is_passed_over(tmp_path, capsys, damage):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, ARRAYS, {"step": step})
+    newest = tmp_path / "step-0000000002.npz"
+    content = bytearray(newest.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "flip":
+        middle = content.index(np.float64(3.0).tobytes())
+        content[middle] ^= 1
+    else:
+        content = b"" if damage == "empty" else b"no checkpoint"
+    newest.write_bytes(content)
+    assert Checkpoints(tmp_path).latest().meta["step"] == 1
+    assert f"{newest} is damaged or no checkpoint" in capsys.readouterr().out
+    # Training goes on from 1, and the damaged one goes.
+    checkpoints.save(1, ARRAYS, {"step": 1})
+    assert _names(tmp_path) == ["step-0000000001.npz"]
+
+
+def test_a_full_disk_leaves_the_one_before(tmp_path, capsys, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, ARRAYS, {"step": 1})
+
+    def fill(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", fill)
+    assert not checkpoints.save(2, ARRAYS, {"step": 2})
+    told = capsys.readouterr().out
+    assert "step-0000000002.npz could not be written (No space left on device)" in told
+    assert "step-0000000001.npz is the last good one" in told
+    assert _names(tmp_path) == ["step-0000000001.npz"]
+    assert Checkpoints(tmp_path).latest().meta["step"] == 1
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path):
+    (tmp_path / ".writing-abc").mkdir()
+    (tmp_path / ".writing-abc" / "step-0000000009.npz").write_bytes(b"half")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest() is None
+    checkpoints.save(10, ARRAYS, {})
+    assert _names(tmp_path) == ["step-0000000010.npz"]
+
+
+def test_another_runs_is_refused_by_what_differs(tmp_path):
+    Checkpoints(tmp_path, {"depth": 20, "dataset": "digits", "version": "1"}).save(1, ARRAYS, {})
+    with pytest.raises(UserError, match=r"another run, with depth=20 and not 32; version=1 and not 2"):
+        Checkpoints(tmp_path, {"depth": 32, "dataset": "digits", "version": "2"}).latest()
+
+
+def test_another_nets_variables_are_named(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, ARRAYS, {})
+    shapes = {"weights/0/kernel": (2, 4), "optimizer/0/iterations": (), "weights/1/bias": (4,)}
+    with pytest.raises(UserError, match=r"kernel 2x3 and not 2x4; weights/1/bias nowhere and not 4\.$"):
+        check_arrays(checkpoints.latest(), shapes)
+    check_arrays(checkpoints.latest(), {name: array.shape for name, array in ARRAYS.items()})
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    np.savez(tmp_path / "trap.npz", meta=np.array([Trap()], dtype=object))
+    with pytest.raises(ValueError, match="is damaged or no checkpoint"):
+        read_checkpoint(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_is_due_after_so_many_minutes(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path, minutes=10)
+    due = []
+    for now[0] in (1000.0, 1599.0, 1600.0):
+        due.append(checkpoints.due())
+    checkpoints.save(1, ARRAYS, {})
+    assert [*due, checkpoints.due()] == [False, False, True, False]

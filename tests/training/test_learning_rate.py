@@ -1,0 +1,106 @@
+"""The learning rate by the paper's numbers, and by hand."""
+
+import dataclasses
+import math
+
+import pytest
+
+from keras_resnet.training.learning_rate import LearningRate
+from keras_resnet.training.plan import describe_batch, describe_schedule
+from keras_resnet.training.recipes import RECIPES, Recipe
+
+
+def test_cifar_falls_at_32k_and_48k():
+    rate = LearningRate(RECIPES["cifar"], 391)
+    steps = (0, 31_999, 32_000, 47_999, 48_000, 63_999)
+    assert [rate.at(step) for step in steps] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    assert RECIPES["cifar"].total_steps(391) == 64_000
+    assert RECIPES["cifar"].total_epochs(391) == 164
+
+
+def test_cifar110_warms_up_until_the_training_error_is_below_80_percent():
+    rate = LearningRate(RECIPES["cifar110"], 391)
+    for _ in range(500):
+        rate.after_step(0.9)
+        assert rate.at(100) == pytest.approx(0.01)
+    steps = 0
+    while rate.at(600) < 0.1:
+        rate.after_step(0.6)
+        steps += 1
+    assert 1 < steps < 50  # a mean over steps, not one lucky batch
+    rate.after_step(1.0)
+    rate.after_step(1.0)
+    assert rate.at(601) == pytest.approx(0.1)  # once is enough
+
+
+def test_plateau_divides_by_ten_three_times():
+    rate = LearningRate(Recipe("this test", 10, epochs=100, learning_rate=0.5, patience=3), 10)
+    errors = [0.5, 0.4, *[0.4] * 3, 0.39995, *[0.4] * 20]
+    falls = [rate.after_epoch(error) for error in errors]
+    # The best is 0.4, of the second epoch; 0.39995 is noise. Every third epoch after it, three times.
+    assert [i for i, fallen in enumerate(falls) if fallen] == [4, 7, 10]
+    assert rate.at(0) == pytest.approx(0.5e-3)
+
+
+def test_one_cycle_goes_up_and_down():
+    recipe = dataclasses.replace(RECIPES["modern"], epochs=10, learning_rate=0.4, warm_up_epochs=2.5)
+    rate = LearningRate(recipe, 100)
+    rates = [rate.at(step) for step in range(1000)]
+    assert max(rates) == rates[250] == pytest.approx(0.4)
+    assert rates[0] == pytest.approx(0.4 / 251)
+    assert rates[125] == pytest.approx(0.4 * 126 / 251)
+    assert rates[625] == pytest.approx(0.2)
+    assert rates[999] == pytest.approx(0.2 * (1 + math.cos(math.pi * 749 / 750)))
+    assert rates == sorted(rates[:251]) + sorted(rates[251:], reverse=True)
+
+
+def test_what_it_remembers_are_its_fields():
+    recipe = Recipe("this test", 10, epochs=100, patience=2)
+    rate = LearningRate(recipe, 10)
+    for error in (0.5, 0.6, 0.6, 0.6):
+        rate.after_epoch(error)
+    again = LearningRate(recipe, 10, **dataclasses.asdict(rate))
+    assert (again.at(5), again.waited, again.best) == (rate.at(5), 1, 0.5)
+    assert again.after_epoch(0.6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 must be given, or iterations instead"),
+        ({"epochs": 5, "iterations": 5}, "epochs=5 must be given, or iterations instead, and not both"),
+        ({"schedule": "exponential"}, "schedule=exponential must be one of plateau, drops, cosine"),
+        ({"decay": "none"}, "decay=none must be one of all, kernels"),
+        ({"drops": (20, 10)}, "drops=20,10 must be growing"),
+        ({"ema": 1.0}, "ema=1 must be at least 0 and less than 1"),
+    ],
+)
+def test_impossible_recipes_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe("this test", 10, **{"epochs": 1, **fields})
+
+
+def test_every_recipe_says_where_it_is_from_and_what_to_expect():
+    for name, recipe in RECIPES.items():
+        assert recipe.source, name
+        assert recipe.expected, name
+    for text in ("91.25", "92.49", "93.03"):  # Table 6
+        assert text in RECIPES["cifar"].expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cifar", "0.1 to step 32,000, 0.01 to step 48,000, 0.001 to step 64,000"),
+        ("cifar110", "0.01 until the training error is below 80%, then 0.1 to step 32,000"),
+        ("plateau", "0.1, divided by 10 after 10 epochs without a better validation error"),
+        ("modern", "from 0 to 0.2 in 782 steps, then half a cosine from 0.2 to 0 at step 11,730"),
+    ],
+)
+def test_schedules_in_words(name, text):
+    assert describe_schedule(RECIPES[name], 391).startswith(text)
+
+
+def test_batches_in_words():
+    assert describe_batch(RECIPES["imagenet"], 8, 2) == "256 = 8 devices x 32, in 2 parts of 16"
+    assert describe_batch(RECIPES["cifar"], 1, 1) == "128"

@@ -1,0 +1,146 @@
+"""Two processes on this machine stand in for two machines."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+SCRIPT = pathlib.Path(__file__).with_name("train_digits.py")
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def _ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def _workers(*commands):
+    """The commands as workers of one cluster; none of them outlives the test."""
+    addresses = [f"127.0.0.1:{port}" for port in _ports(len(commands))]
+    running = []
+    for index, command in enumerate(commands):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        running.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+
+
+def _wait(*processes, seconds=300):
+    results = [process.communicate(timeout=seconds) for process in processes]
+    for process, (_, errors) in zip(processes, results, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    return results
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    file = tmp_path_factory.mktemp("alone") / "losses.json"
+    subprocess.run([sys.executable, SCRIPT, file, ""], check=True, capture_output=True)
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_two_machines_train_as_one(tmp_path, alone, accumulate):
+    files = [tmp_path / f"losses{i}.json" for i in range(2)]
+    extra = [f"--accumulate={accumulate}", f"--steps={50 if accumulate == 1 else 5}"]
+    with _workers(*([SCRIPT, file, tmp_path / "checkpoints", *extra] for file in files)) as workers:
+        _wait(*workers)
+    first, second = (json.loads(file.read_text()) for file in files)
+    assert first == second  # to the last digit
+    assert first["devices"] == 2
+    if accumulate > 1:  # BN sees a third of the batch, so the curve is another one
+        assert all(map(np.isfinite, first["losses"]))
+        return
+    assert len(first["losses"]) == 50
+    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
+    for name, values in alone["history"].items():
+        np.testing.assert_allclose(first["history"][name], values, rtol=1e-4, err_msg=name)
+
+
+def test_two_devices_each_on_one_machine_train_as_one(tmp_path, alone):
+    file = tmp_path / "losses.json"
+    subprocess.run([sys.executable, SCRIPT, file, "", "--devices=2"], check=True, capture_output=True)
+    two = json.loads(file.read_text())
+    assert two["devices"] == 2
+    np.testing.assert_allclose(two["losses"], alone["losses"], rtol=1e-4)
+    for name, values in alone["history"].items():
+        np.testing.assert_allclose(two["history"][name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, alone, victim):
+    runs = tmp_path / "runs"
+    command = [
+        ROOT / "train.py",
+        "--depth=8",
+        "--epochs=6",
+        "--batch_size=48",
+        "--checkpoint_minutes=0",
+        f"--output_dir={runs}",
+        "--run_name=run",
+        "--log=plain",
+    ]
+    with _workers(command, command) as workers:
+        checkpoints = runs / "run" / "checkpoints"
+        deadline = time.monotonic() + 200
+        while not list(checkpoints.glob("step-*[1-9].npz")):
+            assert time.monotonic() < deadline
+            assert all(worker.poll() is None for worker in workers), workers[0].communicate()[1][-3000:]
+            time.sleep(0.1)
+        workers[victim].send_signal(signal.SIGKILL)
+        start = time.monotonic()
+        _, errors = workers[1 - victim].communicate(timeout=90)
+        assert time.monotonic() - start < 60
+        assert workers[1 - victim].returncode not in (0, None)
+        assert "the same command" in errors
+        assert "Traceback" not in errors
+    with _workers(command, command) as workers:
+        (out, _), _ = _wait(*workers)
+    assert "test accuracy" in out
+    assert json.loads((runs / "run" / "run.json").read_text())["results"]["accuracy"] > 0.5
+
+
+def test_workers_stop_together_when_one_is_asked_to(tmp_path):
+    runs = tmp_path / "runs"
+    command = [
+        ROOT / "train.py",
+        "--depth=8",
+        "--epochs=200",
+        "--batch_size=48",
+        "--checkpoint_minutes=0",
+        f"--output_dir={runs}",
+        "--run_name=run",
+        "--log=plain",
+    ]
+    with _workers(command, command) as workers:
+        deadline = time.monotonic() + 200
+        while not list((runs / "run" / "checkpoints").glob("step-*[1-9].npz")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        workers[1].send_signal(signal.SIGTERM)
+        results = [worker.communicate(timeout=60) for worker in workers]
+        assert [worker.returncode for worker in workers] == [143, 143], results
