@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shlex
 from collections.abc import Callable
+from typing import Any
 
 import keras_resnet
 from keras_resnet.commands import data_flags, net_flags, recipe_flags
@@ -37,6 +38,19 @@ class _Run:
     folder: RunFolder
 
 
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """Images, and the net on its devices."""
+
+    images: Any
+    mean: Any
+    train_data: Any
+    test_batches: Any
+    strategy: Any
+    model: Any
+    build: Callable
+
+
 def run() -> None:
     """Train as the flags say."""
     net = net_flags.architecture(FLAGS)
@@ -65,8 +79,9 @@ def run() -> None:
     run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     folder = RunFolder(FLAGS.output_dir, run_name, settings)
     asked = _Run(net, source, view, recipe, folder)
+    told = prepare_runtime()
     if FLAGS.dry_run:
-        _walk(asked, _tell_plan)
+        _tell_plan(asked, _ready(asked))
         return
     folder.check()
     results = folder.results()
@@ -76,7 +91,10 @@ def run() -> None:
             "accuracy. To train anew, remove it, or give --resume=never or another --run_name."
         )
         return
-    _walk(asked, _train_and_export)
+    ready = _ready(asked)
+    progress = _train(asked, ready, told)
+    if progress is not None:
+        _export(asked, ready, progress)
 
 
 def _check_stages(net: Architecture) -> None:
@@ -92,10 +110,8 @@ def _check_stages(net: Architecture) -> None:
             )
 
 
-def _walk(asked: _Run, use: Callable) -> None:
-    """From the images to the net on its devices, and what `use` does with them."""
-    runtime = prepare_runtime()
-
+def _ready(asked: _Run) -> _Ready:
+    """From the images to the net on its devices."""
     import keras
     import tensorflow as tf
 
@@ -139,7 +155,7 @@ def _walk(asked: _Run, use: Callable) -> None:
             synchronize_batch_norm(model)
         if recipe.zero_gamma:
             zero_gamma(model)
-        use(asked, images, train_data, test_batches, mean, model, build, where, runtime)
+    return _Ready(images, mean, train_data, test_batches, strategy, model, build)
 
 
 def _check_sharing(recipe: Recipe, replicas: int) -> None:
@@ -159,35 +175,34 @@ def _check_sharing(recipe: Recipe, replicas: int) -> None:
         )
 
 
-def _tell_plan(asked, images, train_data, test_batches, mean, model, build, where, runtime):
-    import tensorflow as tf
-
+def _tell_plan(asked: _Run, ready: _Ready) -> None:
     from keras_resnet.training import plan
     from keras_resnet.training.feed import EvaluationData
     from keras_resnet.training.step import Steps
-    from keras_resnet.training.strategy import local_replicas
+    from keras_resnet.training.strategy import local_replicas, place
 
-    recipe, strategy = asked.recipe, tf.distribute.get_strategy()
-    replicas, per_epoch = strategy.num_replicas_in_sync, train_data.steps_per_epoch
+    recipe, where = asked.recipe, place(ready.strategy)
+    replicas, per_epoch = ready.strategy.num_replicas_in_sync, ready.train_data.steps_per_epoch
     epochs, total = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
-    steps = Steps(
-        model,
-        recipe,
-        accumulate=FLAGS.accumulate,
-        jit_compile=FLAGS.jit_compile,
-        rematerialized=FLAGS.rematerialize,
-    )
     test_steps = -(-asked.source.test.size // (_TEST_BATCH * where.workers))
-    seconds = plan.measured_time(
-        steps,
-        train_data.batches(0, where.worker, where.workers),
-        EvaluationData(test_batches, where, local_replicas(strategy)),
-        total,
-        epochs * test_steps,
-    )
+    with ready.strategy.scope():
+        steps = Steps(
+            ready.model,
+            recipe,
+            accumulate=FLAGS.accumulate,
+            jit_compile=FLAGS.jit_compile,
+            rematerialized=FLAGS.rematerialize,
+        )
+        seconds = plan.measured_time(
+            steps,
+            ready.train_data.batches(0, where.worker, where.workers),
+            EvaluationData(ready.test_batches, where, local_replicas(ready.strategy)),
+            total,
+            epochs * test_steps,
+        )
     at_once = recipe.batch_size // replicas // FLAGS.accumulate
     rows = {
-        "net": f"{asked.net.name}, shortcut {asked.net.shortcut or 'none'}, {_count(model)}",
+        "net": f"{asked.net.name}, shortcut {asked.net.shortcut or 'none'}, {_count(ready.model)}",
         "data": f"{asked.source.name}: {asked.source.train.size:,} training and "
         f"{asked.source.test.size:,} test images",
         "recipe": recipe.source,
@@ -196,7 +211,8 @@ def _tell_plan(asked, images, train_data, test_batches, mean, model, build, wher
         "batch": plan.describe_batch(recipe, replicas, FLAGS.accumulate),
         "learning rate": plan.describe_schedule(recipe, per_epoch),
         "weight decay": f"{recipe.weight_decay:g}, of {recipe.decay} weights",
-        "memory": f"about {plan.memory(model, recipe, at_once) / 2**30:.2f} GiB a device, beside TensorFlow",
+        "memory": f"about {plan.memory(ready.model, recipe, at_once) / 2**30:.2f} GiB a device, beside "
+        "TensorFlow",
         "time": plan.describe_time(*seconds),
     }
     if where.is_chief:
@@ -205,53 +221,49 @@ def _tell_plan(asked, images, train_data, test_batches, mean, model, build, wher
             print(f"  {name:15}{text}")
 
 
-def _train_and_export(asked, images, train_data, test_batches, mean, model, build, where, runtime):
+def _train(asked: _Run, ready: _Ready, told: str) -> Any:
+    """Train, and tell the user of it; the training's `Progress` on the worker that is to go on with it."""
     from keras_resnet.models.complexity import complexity
     from keras_resnet.training.checkpoint import Checkpoints
     from keras_resnet.training.loop import train
+    from keras_resnet.training.strategy import place
 
     folder, source = asked.folder, asked.source
+    is_chief = place(ready.strategy).is_chief
     checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
     if FLAGS.resume == "must" and checkpoints.latest() is None:
         raise UserError(f"--resume=must: {checkpoints.folder} holds no checkpoint to go on from.")
-    if where.is_chief:
+    if is_chief:
         if FLAGS.resume == "never":
             checkpoints.clear()
         folder.start()
+        devices = ready.strategy.num_replicas_in_sync
         print(
-            f"{asked.net.name} ({_count(model)}, {complexity(model).macs:,} multiply-adds an image) on "
-            f"{source.name} ({source.train.size:,} training and {source.test.size:,} test images, "
-            f"{asked.view.size}x{asked.view.size}), {_devices()}."
+            f"{asked.net.name} ({_count(ready.model)}, {complexity(ready.model).macs:,} multiply-adds an "
+            f"image) on {source.name} ({source.train.size:,} training and {source.test.size:,} test images, "
+            f"{asked.view.size}x{asked.view.size}), {devices} device{'s' if devices > 1 else ''}."
         )
-        print(runtime)
-    with images.bad_images.told():
+        print(told, flush=True)
+    with ready.strategy.scope(), ready.images.bad_images.told():
         progress = train(
-            model,
-            train_data,
-            test_batches,
+            ready.model,
+            ready.train_data,
+            ready.test_batches,
             asked.recipe,
-            callbacks=_callbacks(asked) if where.is_chief else [],
+            callbacks=_callbacks(asked) if is_chief else [],
             checkpoints=checkpoints,
             accumulate=FLAGS.accumulate,
             max_rollbacks=FLAGS.max_rollbacks if FLAGS.on_nan == "rollback" else 0,
             jit_compile=FLAGS.jit_compile,
             rematerialized=FLAGS.rematerialize,
         )
-    if where.is_chief:
-        _export(asked, images, mean, model, build, progress)
+    return progress if is_chief else None
 
 
 def _count(model) -> str:
     from keras_resnet.models.complexity import complexity
 
     return f"{complexity(model).parameters:,} parameters"
-
-
-def _devices() -> str:
-    import tensorflow as tf
-
-    count = tf.distribute.get_strategy().num_replicas_in_sync
-    return f"{count} devices" if count > 1 else "1 device"
 
 
 def _callbacks(asked: _Run) -> list:
@@ -272,7 +284,8 @@ def _callbacks(asked: _Run) -> list:
     return callbacks
 
 
-def _export(asked, images, mean, model, build, progress):
+def _export(asked: _Run, ready: _Ready, progress: Any) -> None:
+    """Write the files that others use, check them, and tell of the run."""
     from keras_resnet.export.card import Card, write_card
     from keras_resnet.export.check import check_exports
     from keras_resnet.export.saved_model import export_saved_model
@@ -283,9 +296,9 @@ def _export(asked, images, mean, model, build, progress):
 
     net, source, folder = asked.net, asked.source, asked.folder
     print("Writing and checking the exports.", flush=True)
-    weights = model.get_weights()
-    model = build(policy="float32")
-    model.set_weights(weights)
+    # Outside of any strategy: other workers may be gone by now.
+    model = ready.build(policy="float32")
+    model.set_weights(ready.model.get_weights())
     with atomic(folder / "model.keras") as written:
         model.save(written)
     export_saved_model(model, folder / "saved_model")
@@ -294,7 +307,7 @@ def _export(asked, images, mean, model, build, progress):
         model,
         folder / "saved_model",
         folder / "model.tflite",
-        images.evaluation_batches(_TEST_BATCH).take(_COMPARED_BATCHES),
+        ready.images.evaluation_batches(_TEST_BATCH).take(_COMPARED_BATCHES),
     )
     test_error = progress.history["val_error"][-1]
     card = Card(
@@ -303,11 +316,11 @@ def _export(asked, images, mean, model, build, progress):
         versions=_versions(),
         source=source,
         view=asked.view,
-        mean="per-pixel" if mean.ndim == 3 else "per-channel",
+        mean="per-pixel" if ready.mean.ndim == 3 else "per-channel",
         architecture=net,
         complexity=complexity(model),
         recipe=asked.recipe,
-        steps_per_epoch=images.steps_per_epoch(asked.recipe.batch_size),
+        steps_per_epoch=ready.train_data.steps_per_epoch,
         seed=FLAGS.seed,
         test_error=test_error,
         seconds=progress.seconds,

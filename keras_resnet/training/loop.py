@@ -326,10 +326,13 @@ class _Loop:
         Raises:
             UserError: they are not.
         """
-        total = self._strategy.reduce(
-            "SUM", self._strategy.run(lambda: tf.constant(self.progress.step, tf.float64)), axis=None
-        )
-        if float(total) != self.progress.step * self._strategy.num_replicas_in_sync:
+        step = tf.constant(self.progress.step, tf.float64)
+
+        @tf.function
+        def total():
+            return self._strategy.reduce("SUM", self._strategy.run(lambda: tf.identity(step)), axis=None)
+
+        if float(total()) != self.progress.step * self._strategy.num_replicas_in_sync:
             raise UserError(
                 f"The workers do not find the same checkpoint; this one is at step {self.progress.step:,}. "
                 "--output_dir must be a folder that all machines share."

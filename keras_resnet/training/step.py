@@ -152,7 +152,7 @@ class Steps:
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             sums += self._sums(losses, y, probabilities, tf.ones_like(losses))
         self._set_state(state)
-        self.optimizer.apply(gradients, variables)
+        self.optimizer.apply([tf.identity(gradient) for gradient in gradients], variables)
         return tf.concat([sums, [tf.reduce_mean(flags)]], axis=0)
 
     def _set_state(self, state):
@@ -160,7 +160,9 @@ class Steps:
         if self._strategy.num_replicas_in_sync > 1:
             averaged = [i for i, value in enumerate(state) if value.dtype.is_floating]
             context = tf.distribute.get_replica_context()
-            means = context.all_reduce("MEAN", [state[i] for i in averaged]) if averaged else []
+            # TensorFlow reduces nothing that has no device, as the result of a function.
+            here = [tf.identity(state[i]) for i in averaged]
+            means = context.all_reduce("MEAN", here) if here else []
             for i, mean in zip(averaged, means, strict=True):
                 state[i] = mean
         for weight, value in zip(self._state, state, strict=True):
