@@ -35,7 +35,7 @@ def define(values: flags.FlagValues) -> None:
         **group,
     )
     flags.DEFINE_boolean(
-        "mirror", None, "Mirror half of the training images; by default all but characters'.", **group
+        "mirror", None, "Mirror half of the images; by default not characters and Fashion-MNIST.", **group
     )
     flags.DEFINE_enum(
         "bad_images",

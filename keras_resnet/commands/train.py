@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.metadata
+import importlib.util
 import pathlib
 import platform
 import shlex
@@ -16,6 +17,7 @@ from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
+from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.run_folder import RunFolder
 from keras_resnet.training.runtime import prepare as prepare_runtime
@@ -36,6 +38,7 @@ class _Run:
     view: View
     recipe: Recipe
     folder: RunFolder
+    checkpoints: Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,11 @@ def run() -> None:
     """Train as the flags say."""
     net = net_flags.architecture(FLAGS)
     _check_stages(net)
+    if FLAGS.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "--tensorboard needs the package tensorboard, which TensorFlow does not bring along: "
+            "pip install tensorboard, or leave it out; history.csv and curves.png say the same."
+        )
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = data_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
@@ -78,7 +86,9 @@ def run() -> None:
     }
     run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     folder = RunFolder(FLAGS.output_dir, run_name, settings)
-    asked = _Run(net, source, view, recipe, folder)
+    checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
+    asked = _Run(net, source, view, recipe, folder, checkpoints)
+    _check_sharing(recipe, 1)
     told = prepare_runtime()
     if FLAGS.dry_run:
         _tell_plan(asked, _ready(asked))
@@ -91,6 +101,8 @@ def run() -> None:
             "accuracy. To train anew, remove it, or give --resume=never or another --run_name."
         )
         return
+    if FLAGS.resume == "must" and checkpoints.latest() is None:
+        raise UserError(f"--resume=must: {checkpoints.folder} holds no checkpoint to go on from.")
     ready = _ready(asked)
     progress = _train(asked, ready, told)
     if progress is not None:
@@ -224,18 +236,14 @@ def _tell_plan(asked: _Run, ready: _Ready) -> None:
 def _train(asked: _Run, ready: _Ready, told: str) -> Any:
     """Train, and tell the user of it; the training's `Progress` on the worker that is to go on with it."""
     from keras_resnet.models.complexity import complexity
-    from keras_resnet.training.checkpoint import Checkpoints
     from keras_resnet.training.loop import train
     from keras_resnet.training.strategy import place
 
     folder, source = asked.folder, asked.source
     is_chief = place(ready.strategy).is_chief
-    checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
-    if FLAGS.resume == "must" and checkpoints.latest() is None:
-        raise UserError(f"--resume=must: {checkpoints.folder} holds no checkpoint to go on from.")
     if is_chief:
         if FLAGS.resume == "never":
-            checkpoints.clear()
+            asked.checkpoints.clear()
         folder.start()
         devices = ready.strategy.num_replicas_in_sync
         print(
@@ -251,7 +259,7 @@ def _train(asked: _Run, ready: _Ready, told: str) -> Any:
             ready.test_batches,
             asked.recipe,
             callbacks=_callbacks(asked) if is_chief else [],
-            checkpoints=checkpoints,
+            checkpoints=asked.checkpoints,
             accumulate=FLAGS.accumulate,
             max_rollbacks=FLAGS.max_rollbacks if FLAGS.on_nan == "rollback" else 0,
             jit_compile=FLAGS.jit_compile,

@@ -17,12 +17,13 @@ from keras_resnet.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# A mirrored character is another character, or none.
-_CHARACTERS = {
+# A mirrored character is another character, or none; and all shoes of Fashion-MNIST point to the left.
+_NOT_MIRRORED = {
     "binarized_mnist",
     "binary_alpha_digits",
     "cmaterdb",
     "emnist",
+    "fashion_mnist",
     "kmnist",
     "mnist",
     "mnist_corrupted",
@@ -103,7 +104,7 @@ def tfds_source(
         image_shape=tuple(features["image"].shape),
         train=_split(builder, train_split or "train", "--train_split", name),
         test=_split(builder, validation_split or fallback, "--validation_split", name),
-        mirrored=builder.name not in _CHARACTERS,
+        mirrored=builder.name not in _NOT_MIRRORED,
     )
 
 

@@ -202,7 +202,9 @@ class _Loop:
             told.on_train_batch_end(
                 number, {**self._means(), "learning_rate": rate, "images_per_second": speed}
             )
-            if stop and self.progress.step < last:
+            if self.progress.step == last:
+                break  # saved after the test, which belongs to the epoch
+            if stop:
                 self._stop()
             if self._checkpoints and self._checkpoints.due():
                 self._save()
@@ -294,8 +296,10 @@ class _Loop:
 
     def _stop(self) -> None:
         self._save()
-        saved = self._checkpoints.last if self._checkpoints else None
-        after = f"saved as {saved}; the same command goes on from there" if saved else "nothing was saved"
+        after = "nothing was saved"
+        if self._checkpoints:
+            where = self._checkpoints.last if self._place.is_chief else "a checkpoint by the first worker"
+            after = f"saved as {where}; the same command goes on from there"
         raise Interrupted(
             f"stopped after step {self.progress.step:,} of {self._total:,}, {after}.",
             128 + (self._wish.signal or signal.SIGTERM),

@@ -1,27 +1,11 @@
-"""TensorBoard's files, for those who have it."""
+"""TensorBoard's files, for those who have it: TensorFlow writes summaries by TensorBoard's code."""
 
-import importlib.util
 import os
 
 import keras
 
-from keras_resnet.errors import UserError
-
 # Steps of this process that are profiled: after tracing and the first, slow ones.
 _PROFILED = (10, 20)
-
-
-def check_tensorboard() -> None:
-    """See that TensorBoard is installed: TensorFlow's summaries are written by its code.
-
-    Raises:
-        UserError: it is not.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UserError(
-            "--tensorboard needs the package tensorboard, which TensorFlow does not bring along: "
-            "pip install tensorboard."
-        )
 
 
 class TensorBoard(keras.callbacks.Callback):

@@ -1,6 +1,7 @@
 """`python train.py` as its user runs it, in a process of its own."""
 
 import csv
+import importlib.util
 import json
 import pathlib
 import re
@@ -45,6 +46,7 @@ def test_default_run_leaves_its_files(default_run):
     made = {path.name for path in folder.iterdir()}
     files = {
         "README.md",
+        "checkpoints",
         "curves.png",
         "history.csv",
         "model.keras",
@@ -65,8 +67,16 @@ def test_default_run_leaves_its_files(default_run):
 def test_default_run_says_what_it_does_and_did(default_run):
     out, folder = default_run
     assert re.search(r"Epoch 40/80, about .* left", out)
-    assert "reducing learning rate to 0.01" in out
-    for name in ("model.keras", "saved_model", "model.tflite", "history.csv", "curves.png", "README.md"):
+    assert "The validation error stays: learning rate 0.01 from here on." in out
+    for name in (
+        "checkpoints",
+        "model.keras",
+        "saved_model",
+        "model.tflite",
+        "history.csv",
+        "curves.png",
+        "README.md",
+    ):
         assert re.search(rf"^  {name} +[\d.]+ [kM]B", out, re.MULTILINE), name
     assert str(folder) in out
     assert "Next: python train.py --depth=50 --shortcut=B" in out
@@ -175,3 +185,61 @@ def test_bottleneck_net_on_small_images(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "resnet50 on digits" in result.stdout
     assert (tmp_path / "resnet50-B-digits" / "model.tflite").stat().st_size > 90e6
+
+
+def test_dry_run_tells_the_plan_and_does_nothing(tmp_path):
+    result = _train("--depth=8", "--recipe=cifar", "--dry_run", f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    for text in (
+        "64,000: 5,819 epochs of 11",
+        "0.1 to step 32,000, 0.01 to step 48,000, 0.001 to step 64,000",
+        "from 5 measured steps",
+        "section 4.2",
+        "GiB a device",
+    ):
+        assert text in result.stdout, text
+    assert not list(tmp_path.iterdir())
+
+
+def test_recipe_and_flags_are_in_the_card(tmp_path):
+    result = _train(
+        "--depth=8",
+        "--recipe=modern",
+        "--epochs=3",
+        "--ema=0.9",
+        "--accumulate=2",
+        "--profile",
+        "--log=plain",
+        f"--output_dir={tmp_path}",
+        "--run_name=run",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "epoch 3/3 done: " in result.stdout
+    card = (tmp_path / "run" / "README.md").read_text()
+    for text in ("averaged weights (0.9)", "3 epochs", "half a cosine from 0.2 to 0", "label smoothing 0.1"):
+        assert text in card, text
+    assert list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["recipe"], settings["decay"], settings["zero_gamma"]) == ("modern", "kernels", True)
+
+
+def test_training_that_diverges_ends_in_a_sentence(tmp_path):
+    result = _train("--depth=8", "--learning_rate=1e30", f"--output_dir={tmp_path}", "--run_name=run")
+    assert result.returncode == 2
+    assert "is no number, at learning rate 1e+30; the last good checkpoint is" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {
+        "checkpoints", "run.json", "history.csv", "curves.png",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
+def test_tensorboard_gets_the_curves(tmp_path):
+    result = _train("--depth=8", "--epochs=2", "--tensorboard", f"--output_dir={tmp_path}", "--run_name=run")
+    assert result.returncode == 0, result.stderr
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for name, tags in (("train", {"loss", "error", "learning_rate"}), ("validation", {"loss", "error"})):
+        events = EventAccumulator(str(tmp_path / "run" / "tensorboard" / name), {"tensors": 0}).Reload()
+        assert set(events.Tags()["tensors"]) == tags
+        assert [event.step for event in events.Tensors("loss")] == [1, 2]

@@ -12,7 +12,6 @@ from keras_resnet.data.mixing import Mixing
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.source import Source, Split
 from keras_resnet.data.view import View
-from keras_resnet.errors import UserError
 
 DIGITS = sources.find("digits")
 WHOLE = View(8, whole=True, mirrored=False)
@@ -62,6 +61,17 @@ def test_evaluation_batches_have_every_image_once_in_order():
     images, labels = digits.load("test")
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
     np.testing.assert_array_equal(np.concatenate([batch[1] for batch in batches]), labels)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_workers_share_the_evaluation_images(workers):
+    pipe = Pipeline(DIGITS, WHOLE)
+    (images, labels), *rest = _list(pipe.evaluation_batches(355))
+    assert not rest
+    for worker in range(workers):
+        shares = _list(pipe.evaluation_batches(100, worker=worker, workers=workers))
+        np.testing.assert_array_equal(np.concatenate([share[0] for share in shares]), images[worker::workers])
+        np.testing.assert_array_equal(np.concatenate([share[1] for share in shares]), labels[worker::workers])
 
 
 @pytest.mark.parametrize(
@@ -204,20 +214,3 @@ def test_mixed_batches_are_resumed_too():
     for (images, labels), (again, labels_again) in zip(one[8:], batches(first_step=8), strict=True):
         np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(labels, labels_again)
-
-
-@pytest.mark.parametrize(
-    ("images", "at_most"), [(355, 256), (355, 128), (50_000, 256), (10_000, 500), (17, 8)]
-)
-@pytest.mark.parametrize("devices", [1, 2, 3, 8])
-def test_no_device_is_left_without_images(images, at_most, devices):
-    if (images, devices) == (17, 8):
-        with pytest.raises(UserError, match="17 test images cannot be shared out to 8 devices"):
-            pipeline.shared_batch_size(images, at_most, devices)
-        return
-    size = pipeline.shared_batch_size(images, at_most, devices)
-    assert at_most // 4 <= size <= at_most
-    assert size % devices == 0
-    last = images % size or size
-    shares = [min(size // devices, last - device * (size // devices)) for device in range(devices)]
-    assert min(shares) > 0
