@@ -29,6 +29,15 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         _to_disk(path.parent)
 
 
+@contextlib.contextmanager
+def told_if_not_written(path: str | os.PathLike) -> Iterator[None]:
+    """For a file that a long run can go on without: an error of the disk becomes a warning."""
+    try:
+        yield
+    except OSError as error:
+        print(f"\nWARNING: {path} could not be written ({error.strerror or error}).", flush=True)
+
+
 def _to_disk(path: pathlib.Path) -> None:
     """Wait until a file or the names in a folder are on the disk, where the file system can tell."""
     if os.name == "nt" and path.is_dir():

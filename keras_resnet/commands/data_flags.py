@@ -34,6 +34,13 @@ def define(values: flags.FlagValues) -> None:
         "rectangle of 8% to 100% of the area.",
         **group,
     )
+    flags.DEFINE_integer(
+        "shift",
+        None,
+        "Pixels by which small images are shifted at most; by default an eighth of their side, 4 for 32.",
+        lower_bound=0,
+        **group,
+    )
     flags.DEFINE_boolean(
         "mirror", None, "Mirror half of the images; by default not characters and Fashion-MNIST.", **group
     )
@@ -91,4 +98,5 @@ def view(values: flags.FlagValues, source: Source, net: Architecture) -> View:
         image_size=values.image_size,
         mirrored=values.mirror,
         augmentation=values.augmentation,
+        shift=values.shift,
     )

@@ -72,9 +72,13 @@ def run() -> None:
         "dataset": source.name,
         "train_split": source.train.name,
         "validation_split": source.test.name,
+        "train_images": source.train.size,
+        "validation_images": source.test.size,
+        "classes": source.class_names,
         "image_size": view.size,
         "mirror": view.mirrored,
         "augmentation": view.augmentation,
+        "shift": view.padding if view.whole else None,
         "mean": FLAGS.mean,
         "recipe": recipe_name,
         **dataclasses.asdict(recipe),
@@ -101,12 +105,22 @@ def run() -> None:
             "accuracy. To train anew, remove it, or give --resume=never or another --run_name."
         )
         return
-    if FLAGS.resume == "must" and checkpoints.latest() is None:
+    if FLAGS.resume == "must" and not checkpoints:
         raise UserError(f"--resume=must: {checkpoints.folder} holds no checkpoint to go on from.")
     ready = _ready(asked)
     progress = _train(asked, ready, told)
     if progress is not None:
         _export(asked, ready, progress)
+    _end_together(ready.strategy)
+
+
+def _end_together(strategy: Any) -> None:
+    """Wait until the chief has written its files: a worker that ends is started anew by nobody."""
+    from keras_resnet.training.strategy import place, total
+
+    if place(strategy).workers > 1:
+        with strategy.scope():
+            total(strategy, 0)
 
 
 def _check_stages(net: Architecture) -> None:
@@ -197,7 +211,7 @@ def _tell_plan(asked: _Run, ready: _Ready) -> None:
     replicas, per_epoch = ready.strategy.num_replicas_in_sync, ready.train_data.steps_per_epoch
     epochs, total = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
     test_steps = -(-asked.source.test.size // (_TEST_BATCH * where.workers))
-    with ready.strategy.scope():
+    with ready.strategy.scope(), ready.images.bad_images.told():
         steps = Steps(
             ready.model,
             recipe,

@@ -19,17 +19,20 @@ class View:
             (the paper's CIFAR); False where a crop of them is seen (the paper's ImageNet).
         mirrored: whether training shows mirror images as well.
         augmentation: which crops training sees: "paper" or "inception".
+        shift: pixels by which whole images are shifted at most, up and down, left and right; None: an
+            eighth of their side, the paper's 4 for 32.
     """
 
     size: int
     whole: bool
     mirrored: bool
     augmentation: str = "paper"
+    shift: int | None = None
 
     @property
     def padding(self) -> int:
-        """Pixels of padding around whole images in training: the paper's 4 for 32."""
-        return -(-self.size // 8)
+        """Pixels of padding around whole images in training."""
+        return -(-self.size // 8) if self.shift is None else self.shift
 
 
 def choose_view(
@@ -40,6 +43,7 @@ def choose_view(
     image_size: int | None = None,
     mirrored: bool | None = None,
     augmentation: str = "paper",
+    shift: int | None = None,
 ) -> View:
     """The view of these images for a net.
 
@@ -47,7 +51,7 @@ def choose_view(
         default_size: side of the images the net was made for; crops have it.
         smallest_size: side of the smallest image the net takes; smaller images are enlarged to it.
         image_size, mirrored: the user's own choice, or None.
-        augmentation: as of `View`.
+        augmentation, shift: as of `View`.
 
     Raises:
         UserError: `image_size` is smaller than the net takes, or whole images are to be cropped.
@@ -65,4 +69,11 @@ def choose_view(
             f"--augmentation={augmentation} is for images larger than {_SMALL}x{_SMALL} or of several sizes; "
             f"those of {source.name} are seen whole, and take --augmentation=paper."
         )
-    return View(image_size, whole, source.mirrored if mirrored is None else mirrored, augmentation)
+    if shift is not None and not whole:
+        raise UserError(
+            f"--shift={shift} is for images up to {_SMALL}x{_SMALL}, all of one size; of {source.name} "
+            "training sees crops."
+        )
+    if shift is not None and shift >= image_size:
+        raise UserError(f"--shift={shift} must be less than the {image_size} pixels of an image's side.")
+    return View(image_size, whole, source.mirrored if mirrored is None else mirrored, augmentation, shift)

@@ -60,11 +60,20 @@ class Checkpoints:
         keep: int = 2,
     ):
         self.folder = pathlib.Path(folder)
-        self._identity = json.loads(json.dumps(identity or {}))  # as it will be read again: no tuples
+        self._identity: dict[str, Any] = {}
+        self.identify(identity or {})
         self._seconds = 60 * minutes
         self._keep = keep
         self._written = time.monotonic()
         self.last: pathlib.Path | None = None
+
+    def identify(self, identity: Mapping[str, Any]) -> None:
+        """Add to what a run must have in common with a checkpoint."""
+        self._identity.update(json.loads(json.dumps(identity)))  # as it will be read again: no tuples
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._paths())
 
     def latest(self) -> Checkpoint | None:
         """The newest whole one; a damaged one is told of and passed over.
@@ -143,8 +152,8 @@ class Checkpoints:
         ]
         if differing:
             raise UserError(
-                f"{checkpoint.path} is a checkpoint of another run, with {'; '.join(differing)}. Train that "
-                "one, take another folder, or start anew with --resume=never."
+                f"{checkpoint.path} is a checkpoint of another training, with {'; '.join(differing)}; go on "
+                "with that one, or take another folder."
             )
 
 

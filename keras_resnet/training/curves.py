@@ -10,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_resnet.files import atomic
+from keras_resnet.files import atomic, told_if_not_written
 
 # Readable in grey and by the colour-blind: the two lines differ in colour, brightness and dashes.
 _STYLES = {
@@ -50,7 +50,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left", fontsize=8)
-    with atomic(path) as written:
+    with told_if_not_written(path), atomic(path) as written:
         figure.savefig(written, dpi=120)
 
 

@@ -29,8 +29,8 @@ class TrainingData:
 def as_training_data(data: "TrainingData | tf.data.Dataset") -> TrainingData:
     """An epoch of batches (images, labels) as `TrainingData`; the last one of another size is left out.
 
-    A run that goes on inside an epoch passes over the batches it has seen: exact where the dataset gives the
-    same ones each time.
+    A run that goes on inside an epoch passes over the batches it has seen, and of several workers each takes
+    its share of its own copy: both are exact where the dataset gives the same batches each time, everywhere.
 
     Raises:
         ValueError: it is not known how many batches there are.

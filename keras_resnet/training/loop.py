@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import math
-import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -20,20 +19,10 @@ from keras_resnet.training.learning_rate import LearningRate
 from keras_resnet.training.progress import ProgressBar
 from keras_resnet.training.recipes import RECIPES, Recipe
 from keras_resnet.training.step import Metric, Steps
-from keras_resnet.training.strategy import local_replicas, place
+from keras_resnet.training.strategy import local_replicas, others_may_be_lost, place, total
 
 # Below this share of the step nobody would notice that it waits for images.
 _WORTH_SAYING = 0.1
-# What TensorFlow makes of another worker that is gone.
-_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-    tf.errors.UnknownError,
-)
 # After a rollback the learning rate is multiplied by this.
 _AFTER_ROLLBACK = 0.1
 
@@ -111,7 +100,11 @@ def train(
         jit_compile=jit_compile,
         rematerialized=rematerialized,
     )
-    loop = _Loop(steps, as_training_data(train_data), validation_data, recipe, checkpoints, max_rollbacks)
+    data = as_training_data(train_data)
+    if checkpoints is not None:
+        names = {"metrics": steps.names, "steps_per_epoch": data.steps_per_epoch}
+        checkpoints.identify({**dataclasses.asdict(recipe), **names})
+    loop = _Loop(model, steps, data, validation_data, recipe, checkpoints, max_rollbacks)
     loop.resume()
     loop.run([ProgressBar()] if callbacks is None else list(callbacks))
     return loop.progress
@@ -120,6 +113,7 @@ def train(
 class _Loop:
     def __init__(
         self,
+        model: keras.Model,
         steps: Steps,
         train_data: TrainingData,
         validation_data: tf.data.Dataset,
@@ -130,7 +124,7 @@ class _Loop:
         self.progress = Progress()
         self._strategy = tf.distribute.get_strategy()
         self._place = place(self._strategy)
-        self._steps, self._data = steps, train_data
+        self._model, self._steps, self._data = model, steps, train_data
         self._validation = EvaluationData(validation_data, self._place, local_replicas(self._strategy))
         self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
         self._total = recipe.total_steps(train_data.steps_per_epoch)
@@ -139,9 +133,9 @@ class _Loop:
         self._rate_set: float | None = None
         self._batches: Iterator | None = None
 
-    def resume(self) -> None:
-        """Take up the last checkpoint, if there is one."""
-        checkpoint = self._checkpoints.latest() if self._checkpoints else None
+    def resume(self) -> bool:
+        """Take up the last checkpoint; whether there is one."""
+        checkpoint = None if self._checkpoints is None else self._checkpoints.latest()
         if checkpoint is not None:
             variables = self._steps.variables
             check_arrays(checkpoint, {name: tuple(variable.shape) for name, variable in variables.items()})
@@ -153,13 +147,17 @@ class _Loop:
         self._batches = self._rate_set = None
         if self._place.workers > 1:
             self._agree()
+        return checkpoint is not None
 
     def run(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Train to the end."""
         per_epoch = self._data.steps_per_epoch
+        model, averages = self._model, self._steps.averages
+        # What callbacks of Keras look for in a model.
+        model.optimizer, model.stop_training = self._steps.optimizer, False
         told = keras.callbacks.CallbackList(
             callbacks,
-            model=self._steps.trained,
+            model=model,
             epochs=self._epochs,
             steps=per_epoch,
             notes=[],
@@ -171,12 +169,14 @@ class _Loop:
             told.on_train_begin()
             if self.progress.step == 0:
                 self._save()
-            self._steps.trained.stop_training = False
-            while self.progress.step < self._total and not self._steps.trained.stop_training:
+            while self.progress.step < self._total and not model.stop_training:
                 self._epoch(told)
+            if averages:
+                averages.swap()
             told.on_train_end()
-        if self._steps.averages:
-            self._steps.averages.swap()
+            model.optimizer = None
+            if self._wish and self._place.workers == 1:
+                self._stop()  # asked for in the last test; what comes after training has not begun
 
     def _epoch(self, told: keras.callbacks.CallbackList) -> None:
         """From where training is to the end of the epoch, and the test after it."""
@@ -192,7 +192,8 @@ class _Loop:
             told.on_train_batch_begin(number)
             with pace.waiting():
                 images, labels = self._next_batch()
-            *sums, stop = self._with_others(self._steps.train, images, labels, float(bool(self._wish)))
+            with others_may_be_lost(self._strategy):
+                *sums, stop = self._steps.train(images, labels, float(bool(self._wish)))
             # The last weights have no next step to show that they are none.
             if not math.isfinite(sums[0]) or (self.progress.step + 1 == self._total and not self._finite()):
                 self._diverged(rate)
@@ -206,7 +207,7 @@ class _Loop:
                 break  # saved after the test, which belongs to the epoch
             if stop:
                 self._stop()
-            if self._checkpoints and self._checkpoints.due():
+            if self._checkpoints is not None and self._checkpoints.due():
                 self._save()
         if pace.waited >= _WORTH_SAYING:
             told.params["notes"].append(f"input-bound: {pace.waited:.0%} of the step is waiting for images")
@@ -221,7 +222,8 @@ class _Loop:
             told.params["notes"].append(f"The validation error stays: learning rate {rate:.3g} from here on.")
         # Before the callbacks, which may raise; and what they write, a resumed run writes again.
         self._save()
-        told.on_epoch_end(epoch, logs)
+        with self._averaged():
+            told.on_epoch_end(epoch, logs)
         if stop and self.progress.step < self._total:
             self._stop()
 
@@ -252,39 +254,33 @@ class _Loop:
 
     def _tested(self) -> dict[str, float]:
         """Means over the validation images, of the averaged weights where there are any."""
-        if self._steps.averages:
-            self._steps.averages.swap()
         totals = [0.0] * (len(self._steps.names) + 1)
-        for batch in self._validation:
-            sums = self._with_others(self._steps.test, *batch)
-            if not sums[-1]:
-                break
-            totals = [total + value for total, value in zip(totals, sums, strict=True)]
-        if self._steps.averages:
-            self._steps.averages.swap()
+        with self._averaged():
+            for batch in self._validation:
+                with others_may_be_lost(self._strategy):
+                    sums = self._steps.test(*batch)
+                if not sums[-1]:
+                    break
+                totals = [one + other for one, other in zip(totals, sums, strict=True)]
         means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
         return {f"val_{name}": value for name, value in means.items()}
 
-    def _with_others(self, step: Callable[..., list[float]], *arguments) -> list[float]:
-        """A step that needs the other workers; one that does not answer ends this one too."""
-        try:
-            return step(*arguments)
-        except _LOST as error:
-            if self._place.workers == 1:
-                raise
-            reason = str(error.message).splitlines()[0][:120]
-            raise Interrupted(
-                f"another worker does not answer any more ({reason}), at step {self.progress.step + 1:,}; "
-                "the same command on all of them goes on from the last checkpoint.",
-                os.EX_TEMPFAIL,
-            ) from error
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The averaged weights in the place of the others, where there are any."""
+        averages = self._steps.averages
+        if averages:
+            averages.swap()
+        yield
+        if averages:
+            averages.swap()
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
         """Write a checkpoint, unless the last step has spoilt the weights, which only the next loss shows."""
         if self._checkpoints is None or not self._place.is_chief or not self._finite():
-            return
+            return False
         self.progress.seconds = time.monotonic() - self._begun
-        self._checkpoints.save(
+        return self._checkpoints.save(
             self.progress.step,
             {name: variable.numpy() for name, variable in self._steps.variables.items()},
             {"progress": dataclasses.asdict(self.progress), "learning_rate": dataclasses.asdict(self._rate)},
@@ -295,11 +291,17 @@ class _Loop:
         return all(np.isfinite(weight.numpy()).all() for weight in self._steps.trained.trainable_variables)
 
     def _stop(self) -> None:
-        self._save()
-        after = "nothing was saved"
-        if self._checkpoints:
-            where = self._checkpoints.last if self._place.is_chief else "a checkpoint by the first worker"
-            after = f"saved as {where}; the same command goes on from there"
+        saved = self._save()
+        if self._place.workers > 1:
+            # Who ends first may have the others ended, and the first worker is still writing.
+            total(self._strategy, 0)
+        last = None if self._checkpoints is None else self._checkpoints.last
+        if saved:
+            after = f"saved as {last}; the same command goes on from there"
+        elif not self._place.is_chief:
+            after = "saved by the first worker; the same command goes on from there"
+        else:
+            after = f"NOT saved; the last good checkpoint is {last or 'none'}"
         raise Interrupted(
             f"stopped after step {self.progress.step:,} of {self._total:,}, {after}.",
             128 + (self._wish.signal or signal.SIGTERM),
@@ -307,16 +309,15 @@ class _Loop:
 
     def _diverged(self, rate: float) -> None:
         """Go back to the last checkpoint, or give up."""
-        last = self._checkpoints.last if self._checkpoints else None
+        last = None if self._checkpoints is None else self._checkpoints.last
         step, rollbacks, factor = self.progress.step, self.progress.rollbacks, self._rate.factor
         what = f"the loss of step {step + 1:,} is no number, at learning rate {rate:.3g}"
-        if self._checkpoints is None or rollbacks >= self._max_rollbacks:
+        if rollbacks >= self._max_rollbacks or not self.resume():
             good = f"the last good checkpoint is {last}; " if last else ""
             again = f", after going back {rollbacks} times" if rollbacks else ""
             raise UserError(
                 f"{what}{again}; {good}lower --learning_rate, or go back and lower it by --on_nan=rollback."
             )
-        self.resume()
         self.progress.rollbacks, self._rate.factor = rollbacks + 1, factor * _AFTER_ROLLBACK
         print(
             f"\nWARNING: {what}; back to step {self.progress.step:,}, with a tenth of the learning rate.",
@@ -330,13 +331,8 @@ class _Loop:
         Raises:
             UserError: they are not.
         """
-        step = tf.constant(self.progress.step, tf.float64)
-
-        @tf.function
-        def total():
-            return self._strategy.reduce("SUM", self._strategy.run(lambda: tf.identity(step)), axis=None)
-
-        if float(total()) != self.progress.step * self._strategy.num_replicas_in_sync:
+        steps = total(self._strategy, self.progress.step)
+        if steps != self.progress.step * self._strategy.num_replicas_in_sync:
             raise UserError(
                 f"The workers do not find the same checkpoint; this one is at step {self.progress.step:,}. "
                 "--output_dir must be a folder that all machines share."

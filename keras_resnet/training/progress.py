@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from keras_resnet.files import atomic
+from keras_resnet.files import atomic, told_if_not_written
 
 # Between two lines of a plain log within an epoch.
 _SECONDS_A_LINE = 60.0
@@ -24,7 +24,7 @@ class _Clock(keras.callbacks.Callback):
     def time_left(self, epoch: int) -> str:
         """ ", about 3 min 5 s left" at the start of an epoch, or nothing where that is not yet known."""
         # The first epoch includes tracing, so it tells nothing of the others.
-        if len(self._ends) < 2:
+        if len(self._ends) < 2 or self._ends[0][0] == self._ends[-1][0]:
             return ""
         (first, start), (last, end) = self._ends[0], self._ends[-1]
         seconds = (end - start) / (last - first) * (self.params["epochs"] - epoch)
@@ -89,10 +89,15 @@ class HistoryFile(keras.callbacks.Callback):
         self._write(self.params["history"])
 
     def _write(self, history):
-        with atomic(self._path) as written, open(written, "w", newline="") as file:
+        rows = enumerate(zip(*history.values(), strict=True), start=1)
+        with (
+            told_if_not_written(self._path),
+            atomic(self._path) as written,
+            open(written, "w", newline="") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["epoch", *history])
-            writer.writerows((i, *row) for i, row in enumerate(zip(*history.values(), strict=True), start=1))
+            writer.writerows((number, *row) for number, row in rows)
 
 
 def _print_notes(params: dict) -> None:

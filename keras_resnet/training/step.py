@@ -63,8 +63,6 @@ class Steps:
         self.averages = Averages(self.trained.variables, recipe.ema) if recipe.ema else None
         self._train = tf.function(self._train_anywhere, jit_compile=jit_compile or None, autograph=False)
         self._test = tf.function(self._test_anywhere, autograph=False, reduce_retracing=True)
-        # Callbacks of Keras find the optimiser here.
-        self.trained.optimizer = optimizer
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,6 +126,10 @@ class Steps:
     def _train_here(self, images, labels, flags):
         variables = self.trained.trainable_variables
         count = labels.shape[0] or tf.shape(labels)[0]
+        if labels.shape[0] is not None and count % self._accumulate:
+            raise ValueError(
+                f"accumulate={self._accumulate} must divide a device's {count} images of a batch."
+            )
         images_at_once = count // self._accumulate
         all_images = count * self._strategy.num_replicas_in_sync
         state = [tf.convert_to_tensor(weight) for weight in self._state]
@@ -145,15 +147,29 @@ class Steps:
                 losses = _losses(y, probabilities)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-                    with keras.StatelessScope():  # reads of the scale belong to no step
-                        loss = self.optimizer.scale_loss(loss)
+                    loss = self.optimizer.scale_loss(loss)
             state = [scope.get_current_value(weight) for weight in self._state]
-            new = tape.gradient(loss, variables)
+            new = tape.gradient(loss, variables, unconnected_gradients="zero")
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             sums += self._sums(losses, y, probabilities, tf.ones_like(losses))
         self._set_state(state)
-        self.optimizer.apply([tf.identity(gradient) for gradient in gradients], variables)
+        self.optimizer.apply(self._spoilt_by_all(gradients), variables)
         return tf.concat([sums, [tf.reduce_mean(flags)]], axis=0)
+
+    def _spoilt_by_all(self, gradients):
+        """The gradients; with loss scaling, no numbers on any device if they are none on one.
+
+        Keras looks for an overflow before the devices add up their gradients, and each device on its own:
+        those that see one would leave the others waiting.
+        """
+        gradients = [tf.identity(gradient) for gradient in gradients]
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if scaled and self._strategy.num_replicas_in_sync > 1:
+            # 0 for numbers, and NaN for anything else.
+            own = tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32) * 0) for gradient in gradients])
+            spoilt = tf.distribute.get_replica_context().all_reduce("SUM", own)
+            gradients = [gradient + tf.cast(spoilt, gradient.dtype) for gradient in gradients]
+        return gradients
 
     def _set_state(self, state):
         """BN's averages of all devices, so that each has the same; in one message."""

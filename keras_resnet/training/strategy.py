@@ -1,17 +1,31 @@
 """Where training runs: one device, every GPU of the machine, or several machines."""
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.interruption import Interrupted
 
 _EXAMPLE = '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}'
+# What TensorFlow makes of another worker that is gone.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+# The exit status that says so, by sysexits.h.
+_TRY_AGAIN = 75
 _TASKS = ("chief", "worker")
 
 
@@ -62,6 +76,38 @@ def place(strategy: tf.distribute.Strategy) -> Place:
     if len(tasks) < 2:
         return Place(0, 1)
     return Place(tasks.index((resolver.task_type, resolver.task_id)), len(tasks))
+
+
+@contextlib.contextmanager
+def others_may_be_lost(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """What happens inside needs the other workers; if one does not answer, this one ends with a sentence.
+
+    Raises:
+        Interrupted: with the status that asks for another try.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if place(strategy).workers == 1:
+            raise
+        reason = next(iter((error.message or "no reason given").splitlines()))[:120]
+        raise Interrupted(
+            f"another worker does not answer any more ({reason}); the same command on all of them goes on "
+            "from the last checkpoint.",
+            _TRY_AGAIN,
+        ) from error
+
+
+def total(strategy: tf.distribute.Strategy, value: float) -> float:
+    """The sum of the numbers that all devices' workers give; who gives one waits for the others."""
+
+    @tf.function
+    def add():
+        own = strategy.run(lambda: tf.constant(value, tf.float64))
+        return strategy.reduce("SUM", own, axis=None)
+
+    with others_may_be_lost(strategy):
+        return float(add())
 
 
 def local_replicas(strategy: tf.distribute.Strategy) -> int:

@@ -34,6 +34,8 @@ REFUSALS = [
     ("train --validation_fraction=1", "--validation_fraction=1 must be between 0 and 1"),
     ("train --train_split=train[:50%]", "--train_split=train[:50%] is for datasets of TFDS"),
     ("train --augmentation=inception", "those of digits are seen whole"),
+    ("train --shift=8", "--shift=8 must be less than the 8 pixels"),
+    ("train --shift=-1", "--shift=-1"),
     ("train --augmentation=none", "should be one of <paper|inception>"),
     ("train --bad_images=ignore", "should be one of <raise|skip>"),
     ("train --max_bad_images=2", "--max_bad_images=2"),

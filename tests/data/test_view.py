@@ -44,3 +44,13 @@ def test_users_own_choices_hold():
 def test_rectangles_of_small_images_are_refused():
     with pytest.raises(UserError, match=r"--augmentation=inception .* digits are seen whole"):
         choose_view(sources.find("digits"), augmentation="inception", **CIFAR)
+
+
+def test_shift_is_of_small_images():
+    assert choose_view(sources.find("digits"), shift=2, **CIFAR).padding == 2
+    assert choose_view(sources.find("digits"), shift=0, **CIFAR).padding == 0
+    photos = dataclasses.replace(sources.find("digits"), image_shape=(None, None, 3))
+    with pytest.raises(UserError, match=r"--shift=2 is for images up to 64x64"):
+        choose_view(photos, shift=2, **IMAGENET)
+    with pytest.raises(UserError, match=r"--shift=8 must be less than the 8 pixels"):
+        choose_view(sources.find("digits"), shift=8, **CIFAR)

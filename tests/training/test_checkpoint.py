@@ -83,7 +83,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path):
 
 def test_another_runs_is_refused_by_what_differs(tmp_path):
     Checkpoints(tmp_path, {"depth": 20, "dataset": "digits", "version": "1"}).save(1, ARRAYS, {})
-    with pytest.raises(UserError, match=r"another run, with depth=20 and not 32; version=1 and not 2"):
+    with pytest.raises(UserError, match=r"another training, with depth=20 and not 32; version=1 and not 2"):
         Checkpoints(tmp_path, {"depth": 32, "dataset": "digits", "version": "2"}).latest()
 
 

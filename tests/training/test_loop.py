@@ -1,7 +1,10 @@
 import csv
 import dataclasses
+import errno
 import math
+import os
 import signal
+import tempfile
 import time
 
 import keras
@@ -13,6 +16,7 @@ from keras_resnet.data.mixing import Mixing
 from keras_resnet.errors import UserError
 from keras_resnet.models import architectures, resnet
 from keras_resnet.training import Checkpoints, Recipe, TrainingData, train
+from keras_resnet.training.curves import CurvesFile
 from keras_resnet.training.interruption import Interrupted
 from keras_resnet.training.progress import HistoryFile, PlainLog, ProgressBar, format_seconds
 from keras_resnet.training.step import Steps, error
@@ -128,6 +132,50 @@ def test_parts_of_a_batch_add_up_to_it(mixing):
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-4)
     for one, four in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_allclose(one, four, rtol=1e-3, atol=1e-5)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match="accumulate=3 must divide a device's 16 images"):
+        train(_dense(), _batches(), _batches(), RECIPE, callbacks=[], accumulate=3)
+
+
+def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    progress = train(
+        _dense(),
+        _batches(),
+        _batches(),
+        RECIPE,
+        callbacks=[HistoryFile(tmp_path / "history.csv"), CurvesFile(tmp_path / "curves.png", "title")],
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+    )
+    assert len(progress.history["loss"]) == 3
+    out = capsys.readouterr().out
+    for name in ("history.csv", "curves.png", "step-0000000012.npz"):
+        assert f"{name} could not be written (No space left on device)" in out
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_callbacks_see_the_averages_in_the_users_own_model(tmp_path):
+    """What EarlyStopping would keep and ModelCheckpoint would write."""
+    recipe = Recipe("this test", batch_size=16, epochs=2, learning_rate=0.5, ema=0.9)
+    model = _dense()
+    file = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
+    history = train(model, _batches(), _batches(), recipe, callbacks=[file]).history
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    again.compile(loss="sparse_categorical_crossentropy")
+    assert again.evaluate(X, Y, verbose=0) == pytest.approx(history["val_loss"][-1], rel=1e-5)
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+
+
+def test_another_training_does_not_go_on_from_a_checkpoint(tmp_path):
+    train(_dense(), _batches(), _batches(), RECIPE, callbacks=[], checkpoints=Checkpoints(tmp_path))
+    other = dataclasses.replace(RECIPE, learning_rate=0.1)
+    with pytest.raises(UserError, match=r"another training, with learning_rate=0\.5 and not 0\.1"):
+        train(_dense(), _batches(), _batches(), other, callbacks=[], checkpoints=Checkpoints(tmp_path))
 
 
 def test_averages_are_those_of_the_steps():

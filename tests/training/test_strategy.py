@@ -98,6 +98,30 @@ def test_half_types_and_parts_on_two_devices():
         assert np.isfinite(history["val_loss"]).all()
 
 
+def test_an_overflow_on_one_device_is_one_on_all():
+    """With loss scaling the step is left out and the scale halved, and no device waits for another."""
+    from keras_resnet.models.resnet import ResNet
+    from keras_resnet.training.step import Steps
+
+    keras.utils.set_random_seed(0)
+    net = architectures.Architecture("net", (1, 1), (4, 8), stem="cifar")
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with make_strategy("auto", ("CPU:0", "CPU:1")).scope():
+            model = ResNet(net, input_shape=(8, 8, 3), classes=3)
+            steps = Steps(model, Recipe("this test", 4, epochs=1))
+            images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+            steps.train(tf.constant(images), tf.zeros(4, tf.int64))
+            before, scale = model.trainable_variables[0].numpy(), steps.optimizer.dynamic_scale.numpy()
+            # float16 ends at 65,504: the second device's gradients are none.
+            images[2:] *= 1e6
+            steps.train(tf.constant(images), tf.zeros(4, tf.int64))
+            np.testing.assert_array_equal(model.trainable_variables[0].numpy(), before)
+            assert steps.optimizer.dynamic_scale.numpy() == scale / 2
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_without_gpus_there_is_nothing_to_mirror():
     assert not tf.config.list_logical_devices("GPU")
     assert make_strategy() is make_strategy("mirrored") is tf.distribute.get_strategy()
