@@ -14,7 +14,7 @@ import pytest
 from keras_resnet.training.checkpoint import read_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
-FLAGS = ("--depth=8", "--epochs=8", "--batch_size=48", "--deterministic", "--log=plain")
+FLAGS = ("--depth=8", "--epochs=6", "--batch_size=48", "--deterministic", "--log=plain")
 
 
 def _command(folder, *flags):
@@ -91,7 +91,7 @@ def test_after_many_kills(tmp_path, uninterrupted):
     assert kills >= 15
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, uninterrupted, number):
     process = subprocess.Popen(_command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run" / "history.csv").exists() and process.poll() is None:

@@ -63,7 +63,7 @@ def alone(tmp_path_factory):
     return json.loads(file.read_text())
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("accumulate", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_two_machines_train_as_one(tmp_path, alone, accumulate):
     files = [tmp_path / f"losses{i}.json" for i in range(2)]
     extra = [f"--accumulate={accumulate}", f"--steps={50 if accumulate == 1 else 5}"]
@@ -91,7 +91,7 @@ def test_two_devices_each_on_one_machine_train_as_one(tmp_path, alone):
         np.testing.assert_allclose(two["history"][name], values, rtol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, alone, victim):
     runs = tmp_path / "runs"
     command = [
