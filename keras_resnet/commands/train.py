@@ -323,6 +323,8 @@ def _export(asked: _Run, ready: _Ready, progress: Any) -> None:
     model.set_weights(ready.model.get_weights())
     with atomic(folder / "model.keras") as written:
         model.save(written)
+    with atomic(folder / "labels.txt") as written:
+        written.write_text("".join(f"{name}\n" for name in source.class_names), encoding="utf-8")
     export_saved_model(model, folder / "saved_model")
     export_tflite(model, folder / "model.tflite")
     compared, parities = check_exports(
@@ -372,6 +374,7 @@ _MADE = {
     "model.keras": "to go on in Keras",
     "saved_model": "for servers, needs TensorFlow alone",
     "model.tflite": "for phones",
+    "labels.txt": "class names in the order of the outputs",
 }
 
 

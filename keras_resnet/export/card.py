@@ -129,7 +129,7 @@ of any probability from the Keras model's.
 |---|---|---|
 {files}
 
-Class names, in the order of the outputs: {", ".join(source.class_names)}.
+Class names, in the order of the outputs and of `labels.txt`: {", ".join(source.class_names)}.
 
 ### `model.keras`: to go on in Keras
 

@@ -49,6 +49,7 @@ def test_default_run_leaves_its_files(default_run):
         "checkpoints",
         "curves.png",
         "history.csv",
+        "labels.txt",
         "model.keras",
         "model.tflite",
         "run.json",
@@ -57,6 +58,7 @@ def test_default_run_leaves_its_files(default_run):
     assert made == files
     with PIL.Image.open(folder / "curves.png") as picture:
         assert picture.size[0] >= 1000
+    assert (folder / "labels.txt").read_text().split() == list("0123456789")
     with (folder / "history.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert {"loss", "error", "val_loss", "val_error", "learning_rate"} <= rows[0].keys()
