@@ -124,15 +124,14 @@ RECIPES = {
         "al. 2017; He et al. 2018, bag of tricks), label smoothing, averaged weights",
         expected="Fashion-MNIST, ResNet-20, 12 epochs: docs/recipes.md",
         epochs=30,
-        batch_size=128,
-        learning_rate=0.2,
+        batch_size=64,
         weight_decay=5e-4,
         decay="kernels",
         schedule="cosine",
-        warm_up_epochs=2.0,
+        warm_up_epochs=1.0,
         ema=0.998,
         zero_gamma=True,
-        mixing=Mixing(label_smoothing=0.1),
+        mixing=Mixing(label_smoothing=0.05),
     ),
 }
 

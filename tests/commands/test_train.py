@@ -218,7 +218,7 @@ def test_recipe_and_flags_are_in_the_card(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "epoch 3/3 done: " in result.stdout
     card = (tmp_path / "run" / "README.md").read_text()
-    for text in ("averaged weights (0.9)", "3 epochs", "half a cosine from 0.2 to 0", "label smoothing 0.1"):
+    for text in ("averaged weights (0.9)", "3 epochs", "half a cosine from 0.1 to 0", "label smoothing 0.05"):
         assert text in card, text
     assert list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]

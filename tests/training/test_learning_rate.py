@@ -94,7 +94,7 @@ def test_every_recipe_says_where_it_is_from_and_what_to_expect():
         ("cifar", "0.1 to step 32,000, 0.01 to step 48,000, 0.001 to step 64,000"),
         ("cifar110", "0.01 until the training error is below 80%, then 0.1 to step 32,000"),
         ("plateau", "0.1, divided by 10 after 10 epochs without a better validation error"),
-        ("modern", "from 0 to 0.2 in 782 steps, then half a cosine from 0.2 to 0 at step 11,730"),
+        ("modern", "from 0 to 0.1 in 391 steps, then half a cosine from 0.1 to 0 at step 11,730"),
     ],
 )
 def test_schedules_in_words(name, text):
