@@ -258,8 +258,7 @@ class _StopAfter(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize(("policy", "ema"), [("float32", 0.0), ("mixed_float16", 0.9)])
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, ema, policy):
     recipe = Recipe("this test", batch_size=16, epochs=4, patience=1, ema=ema)
     keras.config.set_dtype_policy(policy)

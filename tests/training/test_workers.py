@@ -81,16 +81,6 @@ def test_two_machines_train_as_one(tmp_path, alone, accumulate):
         np.testing.assert_allclose(first["history"][name], values, rtol=1e-4, err_msg=name)
 
 
-def test_two_devices_each_on_one_machine_train_as_one(tmp_path, alone):
-    file = tmp_path / "losses.json"
-    subprocess.run([sys.executable, SCRIPT, file, "", "--devices=2"], check=True, capture_output=True)
-    two = json.loads(file.read_text())
-    assert two["devices"] == 2
-    np.testing.assert_allclose(two["losses"], alone["losses"], rtol=1e-4)
-    for name, values in alone["history"].items():
-        np.testing.assert_allclose(two["history"][name], values, rtol=1e-4, err_msg=name)
-
-
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, alone, victim):
     runs = tmp_path / "runs"

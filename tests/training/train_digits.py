@@ -1,13 +1,12 @@
 """A training as one of several workers, or alone: for tests that need processes of their own.
 
-python train_digits.py LOSSES.json CHECKPOINTS [--steps N] [--devices N] ...
+python train_digits.py LOSSES.json CHECKPOINTS [--steps N] [--accumulate N]
 """
 
 import argparse
 import json
 
 import keras
-import tensorflow as tf
 
 from keras_resnet.data import sources
 from keras_resnet.data.pipeline import Pipeline
@@ -36,19 +35,12 @@ def main():
     parser.add_argument("losses")
     parser.add_argument("checkpoints")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--accumulate", type=int, default=1)
     options = parser.parse_args()
     # In float32 a ReLU that opens by rounding may change the curve by more than what is tested.
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    devices = []
-    if options.devices > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        logical = [tf.config.LogicalDeviceConfiguration()] * options.devices
-        tf.config.set_logical_device_configuration(cpu, logical)
-        devices = [f"CPU:{i}" for i in range(options.devices)]
-    strategy = make_strategy("auto", devices)
+    strategy = make_strategy()
     where = place(strategy)
     keras.utils.set_random_seed(0)
     images = Pipeline(sources.find("digits"), View(8, whole=True, mirrored=False))
