@@ -9,8 +9,8 @@ from keras_resnet.export.saved_model import export_saved_model
 from keras_resnet.export.tflite import export_tflite
 from keras_resnet.models import architectures
 from keras_resnet.training.classifier import build_classifier
-from keras_resnet.training.loop import compile_for_training
-from keras_resnet.training.recipes import CIFAR
+from keras_resnet.training.recipes import RECIPES
+from keras_resnet.training.step import Steps
 
 RNG = np.random.default_rng(0)
 
@@ -25,7 +25,7 @@ def test_1202_layers_train_save_load_fold_and_export(tmp_path):
     assert round(keras_resnet.complexity(net).parameters / 1e6, 1) == 19.4
     images, labels = RNG.integers(0, 256, (2, 32, 32, 3), dtype="uint8"), np.array([3, 7])
     before = net.get_layer("conv4_block200_2_conv").get_weights()[0]
-    loss = compile_for_training(net, CIFAR).train_on_batch(images, labels)[0]
+    loss, *_ = Steps(net, RECIPES["cifar110"]).train(tf.constant(images), tf.constant(labels))
     assert np.isfinite(loss)
     assert not np.array_equal(net.get_layer("conv4_block200_2_conv").get_weights()[0], before)
 
