@@ -137,6 +137,7 @@ def test_same_folder_for_other_settings_is_refused(default_run):
     assert "another run, with epochs=80" in result.stderr
 
 
+@pytest.mark.slow
 def test_seed_repeats_the_run(tmp_path):
     """One seed, one history, though not to the last digit: threads add in any order."""
     histories = []
@@ -153,7 +154,7 @@ def test_seed_repeats_the_run(tmp_path):
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--mixed_precision=bfloat16"],
+        pytest.param(["--mixed_precision=bfloat16"], marks=pytest.mark.slow),
         # A CPU computes float16 by way of float32, and slowly.
         pytest.param(["--mixed_precision=float16"], marks=pytest.mark.slow),
         ["--jit_compile", "--rematerialize=conv3,conv4"],

@@ -94,6 +94,7 @@ def test_half_types(policy):
     assert type(trained.optimizer) is type(flat.optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_under_a_mirrored_strategy(synchronized):
     results = []
