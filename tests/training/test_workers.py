@@ -56,6 +56,21 @@ def _wait(*processes, seconds=300):
     return results
 
 
+def _command(runs, epochs):
+    """A training of which each worker is to be part, with a checkpoint after every step."""
+    flags = ["--depth=8", f"--epochs={epochs}", "--batch_size=48", "--checkpoint_minutes=0", "--log=plain"]
+    return [ROOT / "train.py", *flags, f"--output_dir={runs}", "--run_name=run"]
+
+
+def _wait_for_a_checkpoint(runs, workers):
+    """Until there is one inside an epoch."""
+    deadline = time.monotonic() + 200
+    while not list((runs / "run" / "checkpoints").glob("step-*[1-9].npz")):
+        assert time.monotonic() < deadline
+        assert all(worker.poll() is None for worker in workers), workers[0].communicate()[1][-3000:]
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     file = tmp_path_factory.mktemp("alone") / "losses.json"
@@ -84,23 +99,9 @@ def test_two_machines_train_as_one(tmp_path, alone, accumulate):
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, alone, victim):
     runs = tmp_path / "runs"
-    command = [
-        ROOT / "train.py",
-        "--depth=8",
-        "--epochs=6",
-        "--batch_size=48",
-        "--checkpoint_minutes=0",
-        f"--output_dir={runs}",
-        "--run_name=run",
-        "--log=plain",
-    ]
+    command = _command(runs, epochs=6)
     with _workers(command, command) as workers:
-        checkpoints = runs / "run" / "checkpoints"
-        deadline = time.monotonic() + 200
-        while not list(checkpoints.glob("step-*[1-9].npz")):
-            assert time.monotonic() < deadline
-            assert all(worker.poll() is None for worker in workers), workers[0].communicate()[1][-3000:]
-            time.sleep(0.1)
+        _wait_for_a_checkpoint(runs, workers)
         workers[victim].send_signal(signal.SIGKILL)
         start = time.monotonic()
         _, errors = workers[1 - victim].communicate(timeout=90)
@@ -116,21 +117,9 @@ def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, al
 
 def test_workers_stop_together_when_one_is_asked_to(tmp_path):
     runs = tmp_path / "runs"
-    command = [
-        ROOT / "train.py",
-        "--depth=8",
-        "--epochs=200",
-        "--batch_size=48",
-        "--checkpoint_minutes=0",
-        f"--output_dir={runs}",
-        "--run_name=run",
-        "--log=plain",
-    ]
+    command = _command(runs, epochs=200)
     with _workers(command, command) as workers:
-        deadline = time.monotonic() + 200
-        while not list((runs / "run" / "checkpoints").glob("step-*[1-9].npz")):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        _wait_for_a_checkpoint(runs, workers)
         workers[1].send_signal(signal.SIGTERM)
         results = [worker.communicate(timeout=60) for worker in workers]
         assert [worker.returncode for worker in workers] == [143, 143], results
