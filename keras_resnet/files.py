@@ -20,13 +20,22 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         written = pathlib.Path(folder, path.name)
         yield written
-        for file in [*written.rglob("*"), written] if written.is_dir() else [written]:
-            _to_disk(file)
-        if path.is_dir():
-            # A folder cannot be replaced by a rename; its old content goes away with the temporary folder.
-            os.replace(path, pathlib.Path(folder, "old"))
-        os.replace(written, path)
-        _to_disk(path.parent)
+        put_in_place(written, path)
+
+
+def put_in_place(written: pathlib.Path, path: pathlib.Path) -> None:
+    """Put a finished file or folder in the place of another, of which there may be an old one.
+
+    Args:
+        written: in a temporary folder beside `path`, which takes an old folder away with it.
+    """
+    for file in [*written.rglob("*"), written] if written.is_dir() else [written]:
+        _to_disk(file)
+    if path.is_dir():
+        # A folder cannot be replaced by a rename.
+        os.replace(path, written.with_name(f"old-{written.name}"))
+    os.replace(written, path)
+    _to_disk(path.parent)
 
 
 @contextlib.contextmanager

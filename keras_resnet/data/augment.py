@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_resnet.data.view import shorter_side
+
 # The paper's ImageNet images for a crop of 224: shorter side from 256 to 480 pixels, and 256 for tests.
 _SHORTER_SIDE = 256 / 224
 _LONGEST_SHORTER_SIDE = 480 / 224
@@ -92,7 +94,7 @@ def inception_box(shape: tf.Tensor, size: int, draws: tf.Tensor) -> tf.Tensor:
 
 def centre_crop(shape: tf.Tensor, size: int) -> Crop:
     """The centre of an image whose shorter side is 256 pixels for size 224 (section 3.4)."""
-    shorter = float(round(size * _SHORTER_SIDE))
+    shorter = float(shorter_side(size))
     scale = shorter / tf.reduce_min(_float(shape))
     scaled = tf.maximum(tf.round(_float(shape) * scale), shorter)
     return Crop(scaled / _float(shape), tf.floor((scaled - size) / 2))

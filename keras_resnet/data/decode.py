@@ -110,6 +110,19 @@ def crop_view(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, 
     return tf.ensure_shape(tf.saturate_cast(tf.round(seen), tf.uint8), (size, size, channels))
 
 
+def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int) -> tf.Tensor:
+    """`crop_view` of images that are pixels and all of one size.
+
+    Shapes: (N, H, W, C) of any type -> (N, size, size, C) float32, whole numbers of 0..255.
+
+    Args:
+        choose: as of `crop_view`.
+    """
+    crop = choose(tf.shape(images)[1:3])
+    seen = _scale_batch(images, crop.scale, -crop.corner, size)
+    return tf.clip_by_value(tf.round(seen), 0.0, 255.0)
+
+
 def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
     """All pixels of an encoded image, (H, W, channels) uint8.
 
@@ -145,14 +158,19 @@ def _resize(pixels: tf.Tensor, size: int, antialias: bool = False) -> tf.Tensor:
 
 def _scale(pixels: tf.Tensor, crop: Crop, size: int, origin: tf.Tensor, ratio: int) -> tf.Tensor:
     """The crop, float32, of pixels whose first one begins at `origin` and which are `ratio` pixels wide."""
+    translation = crop.scale * tf.cast(origin, tf.float32) - crop.corner
+    return _scale_batch(pixels[tf.newaxis], crop.scale * ratio, translation, size)[0]
+
+
+def _scale_batch(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, size: int) -> tf.Tensor:
     return tf.raw_ops.ScaleAndTranslate(
-        images=pixels[tf.newaxis],
+        images=images,
         size=[size, size],
-        scale=crop.scale * ratio,
-        translation=crop.scale * tf.cast(origin, tf.float32) - crop.corner,
+        scale=scale,
+        translation=translation,
         kernel_type="triangle",
         antialias=True,
-    )[0]
+    )
 
 
 def _decode_and_scale(

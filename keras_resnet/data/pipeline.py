@@ -131,6 +131,14 @@ class Pipeline:
             batches = batches.cache()
         return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
+    def drawn_batches(self, split: Split, count: int, batch_size: int) -> tf.data.Dataset:
+        """So many images of a split as tests see them, drawn at random, always the same: (images, labels).
+
+        All of them, in their order, where the split has no more.
+        """
+        drawn = count if count < split.size else None
+        return self._in_order(split, batch_size, drawn=drawn).with_options(_options())
+
     def _key(self, stream: int, epoch: tf.Tensor) -> tf.Tensor:
         fold_in = tf.random.experimental.stateless_fold_in
         return fold_in(fold_in(tf.constant([self.seed, 0], tf.int32), stream), epoch)

@@ -9,6 +9,11 @@ from keras_resnet.errors import UserError
 _SMALL = 64
 
 
+def shorter_side(size: int) -> int:
+    """Shorter side, in pixels, of the scaled image whose centre tests see: 256 for 224 (section 3.4)."""
+    return round(size * 256 / 224)
+
+
 @dataclasses.dataclass(frozen=True)
 class View:
     """How a net sees the images of a source.

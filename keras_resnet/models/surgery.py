@@ -9,6 +9,7 @@ from keras_resnet.models.deep import room_to_recurse
 
 # The layers whose kernel has the output channels on its last axis and whose output BN may scale.
 _FOLDABLE = (keras.layers.Conv2D, keras.layers.Dense)
+_NOT_FUNCTIONAL = "{} is not a Functional model; only those can be folded."
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -22,11 +23,32 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: the model is not Functional.
     """
+    return _folded(model, {})
+
+
+def inference_copy(model: keras.Model) -> keras.Model:
+    """`fold_batch_norm` in float32 from the first layer to the last, whatever policy the model has.
+
+    Its input is float32 as well, called "image": a Keras model that takes integers would cut off the
+    fractions of floats. For models with one input.
+
+    Raises:
+        ValueError: the model is not Functional.
+    """
+    if not _is_functional(model):
+        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
+    image = keras.Input(model.inputs[0].shape[1:], dtype="float32", name="image")
+    # In the structure of the model's own input: a tensor or a list of one.
+    return _folded(model, {"dtype": "float32"}, keras.tree.map_structure(lambda _: image, model.input))
+
+
+def _folded(model: keras.Model, changes: dict, inputs: object = None) -> keras.Model:
+    """The copy, with these changes in the config of each layer and, if given, on these inputs."""
     folded = _foldable(model)
     bypassed = set(folded.values())
 
     def clone(layer):
-        config = layer.get_config()
+        config = {**layer.get_config(), **changes}
         if layer.name in folded:
             config["use_bias"] = True
         return type(layer).from_config(config)
@@ -35,7 +57,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         return args[0] if layer.name in bypassed else layer(*args, **kwargs)
 
     with room_to_recurse():
-        copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+        copy = keras.models.clone_model(model, inputs, clone_function=clone, call_function=call)
     for layer in copy.layers:
         if not layer.weights:
             continue
@@ -61,8 +83,8 @@ def zero_gamma(model: keras.Model) -> None:
 
 def _foldable(model: keras.Model) -> dict[str, str]:
     """Name of the BN to fold, by the name of the layer that takes it in."""
-    if not getattr(model, "inputs", None) or isinstance(model, keras.Sequential):
-        raise ValueError(f"{model.name} is not a Functional model; only those can be folded.")
+    if not _is_functional(model):
+        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
     users: dict[int, int] = {}
     producers: dict[int, keras.layers.Layer] = {}
     for layer in model.layers:
@@ -84,6 +106,10 @@ def _foldable(model: keras.Model) -> dict[str, str]:
         ):
             pairs[before.name] = bn.name
     return pairs
+
+
+def _is_functional(model: keras.Model) -> bool:
+    return bool(getattr(model, "inputs", None)) and not isinstance(model, keras.Sequential)
 
 
 def _normalises_channels(bn: keras.layers.BatchNormalization, before: keras.layers.Layer) -> bool:

@@ -1,5 +1,6 @@
 """The folder a run's files land in, and the record of what the run is. Imports no TensorFlow."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -7,10 +8,55 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from keras_resnet.data.mixing import Mixing
 from keras_resnet.errors import UserError
 from keras_resnet.files import atomic
+from keras_resnet.models.architectures import Architecture
+from keras_resnet.training.recipes import Recipe
 
 _RECORD = "run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What `run.json` says of a run.
+
+    Args:
+        settings: what makes this run another one than its neighbours: the fields of net and recipe, and what
+            else the flags chose.
+        about: what is good to know of it besides.
+        results: of the finished run, or None.
+    """
+
+    settings: Mapping[str, Any]
+    about: Mapping[str, Any]
+    results: Mapping[str, Any] | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The net that was trained."""
+        return Architecture(**_fields_of(Architecture, self.settings))
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it was trained."""
+        fields = _fields_of(Recipe, self.settings)
+        return Recipe(**{**fields, "mixing": Mixing(**fields["mixing"])})
+
+
+def _fields_of(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As they were before JSON made lists of tuples."""
+    values = {field.name: settings[field.name] for field in dataclasses.fields(kind)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def read_record(folder: str | os.PathLike) -> Record | None:
+    """What is recorded of the run in this folder, or None where there is none."""
+    try:
+        read = json.loads(pathlib.Path(folder, _RECORD).read_text())
+        return Record(read["settings"], read["about"], read["results"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class RunFolder:
@@ -19,13 +65,20 @@ class RunFolder:
     Args:
         output_dir: the folder of all runs.
         run_name: a plain name.
-        settings: what makes this run another one than its neighbours; plain values.
+        settings, about: as of `Record`; plain values.
     """
 
-    def __init__(self, output_dir: str | os.PathLike, run_name: str, settings: Mapping[str, Any]):
+    def __init__(
+        self,
+        output_dir: str | os.PathLike,
+        run_name: str,
+        settings: Mapping[str, Any],
+        about: Mapping[str, Any] | None = None,
+    ):
         self.path = pathlib.Path(output_dir, run_name)
         self._run_name = run_name
         self.settings = json.loads(json.dumps(settings))  # as they will be read again: no tuples
+        self._about = dict(about or {})
 
     def __truediv__(self, name: str) -> pathlib.Path:
         return self.path / name
@@ -50,13 +103,13 @@ class RunFolder:
             ) from error
         if not self.path.exists() or not any(self.path.iterdir()):
             return
-        record = self._record()
+        record = read_record(self.path)
         if record is None:
             raise UserError(
                 f"--run_name={self.path.name}: {self.path} holds files that are no run's; "
                 "give another --run_name or empty the folder."
             )
-        theirs = record["settings"]
+        theirs = record.settings
         differing = [key for key in {**theirs, **self.settings} if theirs.get(key) != self.settings.get(key)]
         if differing:
             what = ", ".join(f"{key}={theirs.get(key)}" for key in differing)
@@ -65,26 +118,23 @@ class RunFolder:
                 "give another --run_name or remove the folder."
             )
 
-    def results(self) -> dict[str, Any] | None:
+    def results(self) -> Mapping[str, Any] | None:
         """What the finished run recorded, or None."""
-        record = self._record()
-        return record["results"] if record else None
+        record = read_record(self.path)
+        return record.results if record else None
 
     def start(self) -> None:
         """Make the folder and claim it for this run."""
-        self._write(results=None)
+        self._write(self.record(None))
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Record what came out."""
-        self._write(dict(results))
+        self._write(self.record(results))
 
-    def _record(self) -> dict[str, Any] | None:
-        try:
-            record = json.loads((self / _RECORD).read_text())
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) and {"settings", "results"} <= record.keys() else None
+    def record(self, results: Mapping[str, Any] | None) -> Record:
+        """What is or will be recorded with these results."""
+        return Record(self.settings, self._about, results)
 
-    def _write(self, results: dict[str, Any] | None) -> None:
+    def _write(self, record: Record) -> None:
         with atomic(self / _RECORD) as written:
-            written.write_text(json.dumps({"settings": self.settings, "results": results}, indent=2) + "\n")
+            written.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")

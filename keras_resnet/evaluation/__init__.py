@@ -1,0 +1,1 @@
+"""What a trained net is worth: its files opened, its answers counted."""

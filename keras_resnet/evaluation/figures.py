@@ -1,0 +1,42 @@
+"""Pictures of what a net gets right and wrong."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_resnet.files import atomic
+
+# Up to so many classes are named and counted in the picture; more would not be read.
+_MOST_NAMED = 30
+
+
+def draw_confusion(
+    matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
+) -> None:
+    """Write a PNG of a confusion matrix: the darker, the larger the share of a class's images.
+
+    Args:
+        matrix: counts, rows are the true classes.
+        path: the file to write.
+    """
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    named = len(class_names) <= _MOST_NAMED
+    side = max(5.0, 2 + 0.45 * len(class_names)) if named else 8.0
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    # One hue from light to dark: the same in grey.
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if named:
+        places = range(len(class_names))
+        axes.set_xticks(places, class_names, rotation=90)
+        axes.set_yticks(places, class_names)
+        for row, column in np.argwhere(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=colour, size=7)
+    with atomic(path) as written:
+        figure.savefig(written, dpi=120)

@@ -1,0 +1,83 @@
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from nets import NETS, trained
+
+from keras_resnet import export
+from keras_resnet.data import digits
+from keras_resnet.errors import UserError
+from keras_resnet.evaluation.opened import open_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trained(NETS["A"])
+
+
+def test_keras_file_alone_has_numbers_for_names(model, tmp_path):
+    model.save(tmp_path / "net.keras")
+    opened = open_model(tmp_path / "net.keras")
+    images = digits.load("test")[0][:3]
+    np.testing.assert_allclose(opened.probabilities(images), model.predict(images, verbose=0), atol=1e-6)
+    assert opened.class_names == tuple(map(str, range(10)))
+    assert (opened.size, opened.channels, opened.whole) == (8, 1, True)
+
+
+def test_keras_file_of_a_run_has_what_lies_beside_it(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("".join(f"name {n}\n" for n in range(10)))
+    (tmp_path / "run.json").write_text(json.dumps({"about": {"preprocessing": {"whole": False}}}))
+    opened = open_model(tmp_path)
+    assert opened.path == tmp_path / "model.keras"
+    assert opened.class_names[3] == "name 3"
+    assert not opened.whole
+    (tmp_path / "labels.txt").write_text("one\n")
+    with pytest.raises(UserError, match=r"labels\.txt names 1 classes; .* has 10"):
+        open_model(tmp_path)
+
+
+def test_grey_images_go_into_a_file_that_takes_colours(model, tmp_path):
+    export.tflite(model, tmp_path / "net.tflite")
+    opened = open_model(tmp_path / "net.tflite", threads=1)
+    images = digits.load("test")[0][:3]
+    np.testing.assert_array_equal(
+        opened.probabilities(images), opened.probabilities(np.repeat(images, 3, axis=-1))
+    )
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "net.tflite").write_bytes(b"no net")
+    (tmp_path / "net.keras").write_bytes(b"no net")
+    (tmp_path / "labels.txt").write_text("one\n")
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"no net")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    for name, message in {
+        "net.tflite": "is no TFLite file that can be opened",
+        "net.keras": "is no Keras model that can be opened",
+        "labels.txt": "is none of a .tflite file",
+        "saved_model": "was not exported by this package",
+        "run": "is a run that has not been finished",
+        "none": "there is no such file or folder",
+    }.items():
+        with pytest.raises(UserError, match=message) as refused:
+            open_model(tmp_path / name)
+        assert name in str(refused.value)
+
+
+def test_files_of_others_are_refused(model, tmp_path):
+    export.tflite(model, tmp_path / "net.tflite")
+    content = (tmp_path / "net.tflite").read_bytes()
+    with zipfile.ZipFile(tmp_path / "net.tflite") as archive:
+        start = min(info.header_offset for info in archive.infolist())
+    (tmp_path / "bare.tflite").write_bytes(content[:start])
+    with pytest.raises(UserError, match=r"bare\.tflite was not exported by this package"):
+        open_model(tmp_path / "bare.tflite")
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(tmp_path / "any.keras")
+    with pytest.raises(UserError, match="not square images of one size"):
+        open_model(tmp_path / "any.keras")

@@ -1,0 +1,35 @@
+"""Small nets of every kind, as training leaves them."""
+
+import keras
+import numpy as np
+
+from keras_resnet.models import architectures
+from keras_resnet.models.architectures import Architecture
+from keras_resnet.training.classifier import build_classifier
+
+# A stage more than the paper's small nets, so that one net has every kind of block at a test's price.
+NETS = {
+    "A": architectures.cifar(8),
+    "plain": architectures.cifar(8, shortcut=None),
+    "C": architectures.cifar(8, shortcut="C"),
+    "bottleneck-A": Architecture("small", (1, 1), (8, 16), block="bottleneck", stem="cifar", shortcut="A"),
+    "bottleneck-v1.5": Architecture(
+        "small", (1, 1), (8, 16), block="bottleneck", stem="cifar", variant="v1.5"
+    ),
+    "imagenet-stem": Architecture("small", (1, 1), (8, 16)),
+}
+
+
+def trained(net, size=8, channels=1, policy=None):
+    """A net whose BN statistics are those of no fresh net, and whose answers are not all sure."""
+    keras.utils.set_random_seed(0)
+    mean = np.full((size, size, channels), 100.0, "float32")
+    model = build_classifier(net, size, channels, 10, mean, policy)
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(random.normal(0, 0.1, layer.moving_mean.shape))
+            layer.moving_variance.assign(random.uniform(0.5, 2, layer.moving_variance.shape))
+    # The first sums are of pixels minus 100, not of numbers around 0 and 1.
+    model.get_layer("conv1_bn").moving_variance.assign(model.get_layer("conv1_bn").moving_variance * 1e4)
+    return model
