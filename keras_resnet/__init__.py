@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from keras_resnet._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from keras_resnet import export, training
     from keras_resnet.models.architectures import Architecture
     from keras_resnet.models.blocks import (
         basic_block,
@@ -52,11 +53,13 @@ __all__ = [
     "conv_bn",
     "dense_block",
     "dense_bn",
+    "export",
     "fold_batch_norm",
     "identity_shortcut",
     "load_model",
     "projection_shortcut",
     "shortcut_branch",
+    "training",
     "zero_padding_shortcut",
 ]
 
@@ -72,6 +75,8 @@ __getattr__, __dir__ = lazy_names(
         "dense_bn": "keras_resnet.models.layers",
         "fold_batch_norm": "keras_resnet.models.surgery",
         "load_model": "keras_resnet.models.saving",
+        "export": "keras_resnet.export",
+        "training": "keras_resnet.training",
         "basic_block": _BLOCKS,
         "bottleneck_block": _BLOCKS,
         "dense_block": _BLOCKS,

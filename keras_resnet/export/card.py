@@ -1,161 +1,207 @@
 """The model card: the README of a run."""
 
-import dataclasses
-import os
+import hashlib
+import pathlib
+import platform
+from collections.abc import Iterator
 
-from keras_resnet.data.source import Source
-from keras_resnet.data.view import View
-from keras_resnet.export.check import Parity
+from keras_resnet.data.view import shorter_side
+from keras_resnet.evaluation.metrics import wilson
+from keras_resnet.export.report import Parity, Report
 from keras_resnet.files import atomic
-from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.complexity import Complexity
 from keras_resnet.training.plan import describe_schedule
-from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.progress import format_seconds
+from keras_resnet.training.run_folder import Record
+
+# What others take from the folder, and what is told of it.
+_SHIPPED = ("model.keras", "labels.txt", "saved_model", "*.tflite")
 
 
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """All a card tells.
-
-    Args:
-        name: of the run.
-        command: that made it.
-        versions: name and version of each package that had a part in it.
-        mean: "per-pixel" or "per-channel".
-        test_error: final error on the whole test split, 0..1.
-        seconds: of the training.
-        compared: number of test images on which the files were compared with the model.
-        parities: what came of it.
-    """
-
-    name: str
-    command: str
-    versions: dict[str, str]
-    source: Source
-    view: View
-    mean: str
-    architecture: Architecture
-    complexity: Complexity
-    recipe: Recipe
-    steps_per_epoch: int
-    seed: int
-    test_error: float
-    seconds: float
-    compared: int
-    parities: list[Parity]
+def write_card(record: Record, report: Report, complexity: Complexity, folder: pathlib.Path) -> None:
+    """Write `README.md` into the folder of a run, whose files are all there."""
+    parts = [
+        _head(record, folder),
+        _facts(record, complexity),
+        "![Loss and error against epochs](curves.png)\n\n![Confusion matrix](confusion.png)\n",
+        _files(record, report),
+        _use(record),
+        _limits(record),
+        _hashes(folder),
+    ]
+    with atomic(folder / "README.md") as written:
+        written.write_text("\n".join(parts), encoding="utf-8")
 
 
-def write_card(card: Card, path: str | os.PathLike) -> None:
-    """Write the card as Markdown, for a folder with the files `train` leaves."""
-    with atomic(path) as written:
-        written.write_text(_markdown(card), encoding="utf-8")
+def _head(record: Record, folder: pathlib.Path) -> str:
+    settings, net = record.settings, record.architecture
+    count = settings["validation_images"]
+    right = round((1 - record.results["test_error"]) * count)
+    low, high = wilson(right, count)
+    return f"""# {folder.name}
+
+{net.name}, a {_kind(record)} (He et al. 2015), trained on {settings["dataset"]}: \
+**{100 * right / count:.2f}% accuracy** ({100 - 100 * right / count:.2f}% top-1 error; 95% interval of the \
+accuracy {100 * low:.2f}% to {100 * high:.2f}%) on its {count:,} images of the split \
+`{settings["validation_split"]}`, after the last epoch.
+"""
 
 
-def _augmentation(card: Card) -> str:
-    view = card.view
-    if view.whole:
-        what = f"shifted by up to {view.padding} pixels"
-    elif view.augmentation == "inception":
+def _kind(record: Record) -> str:
+    net = record.architecture
+    return "plain net" if net.shortcut is None else f"residual net, shortcut option {net.shortcut}"
+
+
+def _facts(record: Record, complexity: Complexity) -> str:
+    settings, about, net, recipe = record.settings, record.about, record.architecture, record.recipe
+    seen = about["preprocessing"]
+    shape = f"{seen['size']}x{seen['size']}x{seen['channels']}"
+    steps = settings["train_images"] // recipe.batch_size
+    averaged = f", averaged weights ({recipe.ema:g})" if recipe.ema else ""
+    rows = {
+        "Data": f"{settings['dataset']}: {settings['train_images']:,} training images of "
+        f"`{settings['train_split']}`, {settings['validation_images']:,} test images, "
+        f"{len(settings['classes'])} classes",
+        "Net": f"{net.name}, {_kind(record)}, variant {net.variant}",
+        "Trainable parameters": f"{complexity.parameters:,}",
+        "Multiply-adds an image": f"{complexity.macs:,} at {shape}",
+        "Recipe": f"SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of "
+        f"{recipe.decay} weights{averaged}, batch {recipe.batch_size}, {recipe.total_epochs(steps)} epochs; "
+        f"learning rate {describe_schedule(recipe, steps)}",
+        "Source of the recipe": recipe.source,
+        "Augmentation": _augmentation(record),
+        "Precision of the training": {"none": "float32"}.get(
+            settings["mixed_precision"], f"mixed {settings['mixed_precision']}; weights and files are float32"
+        ),
+        "Training time": format_seconds(record.results["seconds"]),
+        "Made by": f"`{about['command']}`",
+        "Seed": settings["seed"],
+        "Versions": ", ".join(f"{package} {version}" for package, version in about["versions"].items()),
+    }
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {text} |\n" for name, text in rows.items())
+
+
+def _augmentation(record: Record) -> str:
+    settings, mixing = record.settings, record.settings["mixing"]
+    if record.about["preprocessing"]["whole"]:
+        what = f"shifted by up to {settings['shift']} pixels"
+    elif settings["augmentation"] == "inception":
         what = "random rectangles of 8% to 100% of the area"
     else:
-        light = ", in random light" if card.source.channels == 3 else ""
+        light = ", in random light" if record.about["preprocessing"]["channels"] == 3 else ""
         what = f"random squares at random scales{light}"
-    mixing = {
-        field.name: getattr(card.recipe.mixing, field.name)
-        for field in dataclasses.fields(card.recipe.mixing)
-    }
-    return ", ".join(
-        [
-            what + (", mirrored" if view.mirrored else ""),
-            *(f"{name.replace('_', ' ')} {value:g}" for name, value in mixing.items() if value),
-        ]
+    mixed = [f"{name.replace('_', ' ')} {value:g}" for name, value in mixing.items() if value]
+    return ", ".join([what + (", mirrored" if settings["mirror"] else ""), *mixed])
+
+
+def _files(record: Record, report: Report) -> str:
+    rows = "".join(_row(file) for file in report.files)
+    names = ", ".join(record.settings["classes"])
+    return f"""## Files
+
+Loaded again after writing and compared with the Keras model ({100 * report.accuracy:.2f}% accuracy) on \
+{report.images:,} test images. *Agreement* is the share of images for which both name the same class, \
+*difference* the largest one of any probability. Times are medians of one image through the LiteRT \
+interpreter on {platform.machine()}.
+
+| file | size | accuracy | agreement | difference | ms, 1 thread | ms, 2 threads |
+|---|---|---|---|---|---|---|
+{rows}
+Class names, in the order of the outputs and of `labels.txt`: {names}.
+"""
+
+
+def _row(file: Parity) -> str:
+    times = " | ".join(f"{file.milliseconds[n]:.2f}" if n in file.milliseconds else "" for n in ("1", "2"))
+    return (
+        f"| `{file.file}` | {file.size / 1e6:.2f} MB | {100 * file.accuracy:.2f}% | "
+        f"{100 * file.agreement:.2f}% | {file.difference:.1e} | {times} |\n"
     )
 
 
-def _markdown(card: Card) -> str:
-    source, view, net, recipe = card.source, card.view, card.architecture, card.recipe
-    channels = source.image_shape[-1]
-    shape = f"{view.size}x{view.size}x{channels}"
-    kind = "plain net" if net.shortcut is None else f"residual net, shortcut option {net.shortcut}"
-    augmentation = _augmentation(card)
-    averaged = f", averaged weights ({recipe.ema:g})" if recipe.ema else ""
-    files = "\n".join(
-        f"| `{parity.file}` | {100 * parity.accuracy:.2f}% | {parity.difference:.1e} |"
-        for parity in card.parities
-    )
-    chosen = (
-        "The validation error that drives the learning rate is measured on the test images, so the accuracy "
-        "is not that of images never looked at."
-        if recipe.schedule == "plateau"
-        else "The test images had no part in the training; who chooses between runs by them gives them one."
-    )
-    versions = ", ".join(f"{package} {version}" for package, version in card.versions.items())
-    return f"""# {card.name}
+def _use(record: Record) -> str:
+    seen = record.about["preprocessing"]
+    size, channels = seen["size"], seen["channels"]
+    if seen["whole"]:
+        cut = f"resized to {size}x{size} pixels (bilinear, antialiased)"
+    else:
+        cut = (
+            f"scaled to a shorter side of {shorter_side(size)} pixels (bilinear, antialiased) and cut to the "
+            f"{size}x{size} at the centre"
+        )
+    grey = "; of RGB images it sees the grey" if channels == 1 else ""
+    return f"""## Use
 
-{net.name}, trained on {source.name}: **{100 * (1 - card.test_error):.2f}% accuracy** \
-({100 * card.test_error:.2f}% top-1 error) on its {source.test.size:,} images of the split \
-`{source.test.name}`, after the last epoch.
+An image is {cut}. Pixels are plain, 0 to 255{grey}: the {record.about["mean"]} mean is subtracted inside \
+every file. Outputs are probabilities.
 
-| | |
-|---|---|
-| Data | {source.name}: {source.train.size:,} training images, {source.test.size:,} test images, \
-{len(source.class_names)} classes |
-| Net | {net.name}, {kind}, variant {net.variant} (He et al. 2015) |
-| Trainable parameters | {card.complexity.parameters:,} |
-| Multiply-adds an image | {card.complexity.macs:,} at {shape} |
-| Input | {shape}, plain pixels 0..255 as uint8; the {card.mean} mean is subtracted inside the net |
-| Output | probabilities of {len(source.class_names)} classes |
-| Recipe | SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of \
-{recipe.decay} weights{averaged}, batch {recipe.batch_size}, \
-{recipe.total_epochs(card.steps_per_epoch)} epochs; learning rate \
-{describe_schedule(recipe, card.steps_per_epoch)} |
-| Source of the recipe | {recipe.source} |
-| Augmentation | {augmentation} |
-| Training time | {card.seconds:.0f} s |
-| Made by | `{card.command}` |
-| Seed | {card.seed} |
-| Versions | {versions} |
+### `model.tflite` and its smaller brothers: for phones
 
-{chosen}
-
-![Loss and error against epochs](curves.png)
-
-## Files
-
-Loaded again after writing and compared on {card.compared:,} test images. The difference is the largest one
-of any probability from the Keras model's.
-
-| file | accuracy | largest difference |
-|---|---|---|
-{files}
-
-Class names, in the order of the outputs and of `labels.txt`: {", ".join(source.class_names)}.
-
-### `model.keras`: to go on in Keras
+One image at a time, uint8 RGB; names and range of pixels are in its metadata, where MediaPipe's \
+`ImageClassifier` finds them.
 
 ```python
-import keras_resnet
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
-model = keras_resnet.load_model("model.keras")
-probabilities = model.predict(images)  # (N, {view.size}, {view.size}, {channels}), uint8, 0..255
+run = Interpreter("model.tflite").get_signature_runner()
+image = np.zeros((1, {size}, {size}, 3), np.uint8)
+probabilities = run(image=image)["probabilities"]
 ```
 
 ### `saved_model/`: for servers, with TensorFlow alone
+
+`serve_bytes` takes files as they are; `serving_default` takes pixels.
 
 ```python
 import tensorflow as tf
 
 net = tf.saved_model.load("saved_model")
-probabilities = net.serve(images)
+picture = tf.io.encode_png(tf.zeros(({size}, {size}, {channels}), tf.uint8))
+answers = net.signatures["serve_bytes"](image_bytes=tf.stack([picture]))
+probabilities, classes, scores = (answers[name] for name in ("probabilities", "classes", "scores"))
 ```
 
-### `model.tflite`: for phones, one image at a time
+### `model.keras`: to go on in Keras
 
 ```python
-from ai_edge_litert.interpreter import Interpreter
+import keras_resnet
+import numpy as np
 
-run = Interpreter("model.tflite").get_signature_runner()
-(name,) = run.get_input_details()
-(probabilities,) = run(**{{name: images[:1]}}).values()
+model = keras_resnet.load_model("model.keras")
+probabilities = model.predict(np.zeros((1, {size}, {size}, {channels}), np.uint8))
 ```
 """
+
+
+def _limits(record: Record) -> str:
+    chosen = (
+        "The validation error that drove the learning rate was measured on the test images, so the accuracy "
+        "is not that of images never looked at."
+        if record.recipe.schedule == "plateau"
+        else "The test images had no part in the training; who chooses between runs by them gives them one."
+    )
+    dataset, classes = record.settings["dataset"], len(record.settings["classes"])
+    return f"""## Intended use and limits
+
+For images like those of {dataset}, each with one of the {classes} classes. It names one of them for any \
+image, of whatever it may be, and its probabilities are those of a net that was not calibrated. How well it \
+does on images from elsewhere (other cameras, light, cuts, people) is not known before it is measured there. \
+{chosen}
+"""
+
+
+def _hashes(folder: pathlib.Path) -> str:
+    rows = "".join(f"| `{file.relative_to(folder)}` | `{_sha256(file)}` |\n" for file in _shipped(folder))
+    return f"## SHA-256\n\n| file | |\n|---|---|\n{rows}"
+
+
+def _shipped(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    for pattern in _SHIPPED:
+        for path in sorted(folder.glob(pattern)):
+            yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

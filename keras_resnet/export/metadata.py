@@ -1,0 +1,149 @@
+"""What a TFLite file says of itself: class names and pixels, as the libraries on phones read it.
+
+The tables and their fields are those of TensorFlow Lite's published `metadata_schema.fbs`; a field's place in
+its table there is its number here. The names lie in a ZIP archive behind the model, in the same file.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+
+import flatbuffers
+import numpy as np
+
+from keras_resnet.evaluation.opened import LABELS, PREPROCESSING
+from keras_resnet.export.classifier import Classifier
+
+_FILE_IDENTIFIER = b"M001"
+# The oldest reader of all that is used here.
+_MIN_PARSER_VERSION = "1.0.0"
+
+_DESCRIPTIONS, _TENSOR_AXIS_LABELS = 1, 2  # AssociatedFileType
+_RGB = 1  # ColorSpaceType
+_IMAGE_PROPERTIES = 2  # in the union ContentProperties
+_NORMALIZATION_OPTIONS = 1  # in the union ProcessUnitOptions
+
+
+def metadata(*, name: str, size: int) -> bytes:
+    """The metadata of a net that takes one image of RGB pixels 0..255 and gives one score for each class.
+
+    Args:
+        name: of the net.
+        size: side of its images.
+    """
+    builder = flatbuffers.Builder()
+    image_size = _table(builder, [_uint32(size), _uint32(size)])
+    properties = _table(builder, [_int8(_RGB), _offset(image_size)])
+    content = _table(builder, [_uint8(_IMAGE_PROPERTIES), _offset(properties)])
+    # (pixel - mean) / std of plain pixels: the net does the rest itself.
+    options = _table(builder, [_offset(_floats(builder, [0.0])), _offset(_floats(builder, [1.0]))])
+    unit = _table(builder, [_uint8(_NORMALIZATION_OPTIONS), _offset(options)])
+    range_ = [_offset(_floats(builder, [limit])) for limit in (255.0, 0.0)]
+    image = _table(
+        builder,
+        [
+            _offset(builder.CreateString("image")),
+            _offset(builder.CreateString(f"An image of {size}x{size} RGB pixels, 0 to 255.")),
+            None,
+            _offset(content),
+            _offset(_vector(builder, [unit])),
+            _offset(_table(builder, range_)),
+        ],
+    )
+    labels = _file(builder, LABELS, "Class names in the order of the scores.", _TENSOR_AXIS_LABELS)
+    limits = [_offset(_floats(builder, [limit])) for limit in (1.0, 0.0)]
+    probabilities = _table(
+        builder,
+        [
+            _offset(builder.CreateString("probabilities")),
+            _offset(builder.CreateString("Probability of each class.")),
+            None,
+            None,
+            None,
+            _offset(_table(builder, limits)),
+            _offset(_vector(builder, [labels])),
+        ],
+    )
+    told = _file(builder, PREPROCESSING, "How images are cut and scaled for this net.", _DESCRIPTIONS)
+    graph = _table(
+        builder,
+        [
+            _offset(builder.CreateString(name)),
+            None,
+            _offset(_vector(builder, [image])),
+            _offset(_vector(builder, [probabilities])),
+            _offset(_vector(builder, [told])),
+        ],
+    )
+    root = _table(
+        builder,
+        [
+            _offset(builder.CreateString(name)),
+            _offset(builder.CreateString("A residual network that classifies images.")),
+            None,
+            _offset(_vector(builder, [graph])),
+            None,
+            None,
+            None,
+            _offset(builder.CreateString(_MIN_PARSER_VERSION)),
+        ],
+    )
+    builder.Finish(root, _FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def archive(classifier: Classifier) -> bytes:
+    """The files behind the model that the metadata name: uncompressed, and the same each time."""
+    files = {
+        LABELS: "".join(f"{name}\n" for name in classifier.class_names),
+        PREPROCESSING: json.dumps(classifier.preprocessing) + "\n",
+    }
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as zipped:
+        for name, text in files.items():
+            zipped.writestr(zipfile.ZipInfo(name), text)
+    return written.getvalue()
+
+
+_Field = Callable[[flatbuffers.Builder, int], None]
+
+
+def _offset(value: int) -> _Field:
+    return lambda builder, slot: builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+
+
+def _uint32(value: int) -> _Field:
+    return lambda builder, slot: builder.PrependUint32Slot(slot, value, 0)
+
+
+def _uint8(value: int) -> _Field:
+    return lambda builder, slot: builder.PrependUint8Slot(slot, value, 0)
+
+
+def _int8(value: int) -> _Field:
+    return lambda builder, slot: builder.PrependInt8Slot(slot, value, 0)
+
+
+def _table(builder: flatbuffers.Builder, fields: Sequence[_Field | None]) -> int:
+    builder.StartObject(len(fields))
+    for slot, field in enumerate(fields):
+        if field is not None:
+            field(builder, slot)
+    return builder.EndObject()
+
+
+def _vector(builder: flatbuffers.Builder, tables: Sequence[int]) -> int:
+    builder.StartVector(4, len(tables), 4)
+    for table in reversed(tables):
+        builder.PrependUOffsetTRelative(table)
+    return builder.EndVector()
+
+
+def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
+    return builder.CreateNumpyVector(np.array(values, "float32"))
+
+
+def _file(builder: flatbuffers.Builder, name: str, description: str, kind: int) -> int:
+    texts = [_offset(builder.CreateString(text)) for text in (name, description)]
+    return _table(builder, [*texts, _int8(kind)])

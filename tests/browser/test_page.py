@@ -1,0 +1,111 @@
+"""The exported page in headless Chromium, beside the Python interpreter on the same file."""
+
+import functools
+import http.server
+import os
+import pathlib
+import shutil
+import threading
+
+import numpy as np
+import PIL.Image
+import pytest
+from nets import NETS, trained
+from pictures import PHOTOS
+
+from keras_resnet import export
+from keras_resnet.data.picture import seen_picture
+from keras_resnet.evaluation.opened import open_model
+from keras_resnet.export.web import web_page
+
+pytestmark = pytest.mark.browser
+NPM = pathlib.Path(__file__).parents[2] / ".venv" / "litertjs"
+NAMES = [f"class {number}" for number in range(10)]
+# No screen, no sandbox (the tests may run as root), no attempt to reach the network.
+_OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=720,760"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.fail("these tests need chromium and chromedriver, of Debian's package chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in _OPTIONS.split():
+        options.add_argument(option)
+    running = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield running
+    running.quit()
+
+
+def _served(folder):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _answers(browser, picture):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    wait = WebDriverWait(browser, 60)
+    chooser = browser.find_element(By.ID, "file")
+    wait.until(lambda _: chooser.is_enabled())
+    chooser.send_keys(os.fspath(picture))
+    wait.until(lambda _: picture.name in browser.find_element(By.ID, "status").text)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#answers li")
+    return {
+        row.find_element(By.TAG_NAME, "span").text: float(row.get_attribute("data-score")) for row in rows
+    }
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "centre"])
+@pytest.mark.parametrize("net", ["A", "imagenet-stem"])
+def test_scores_are_the_interpreters(browser, tmp_path, net, whole):
+    model = trained(NETS[net], 32, 3)
+    export.tflite(model, tmp_path / "net.tflite", class_names=NAMES, whole=whole)
+    web_page(tmp_path / "net.tflite", tmp_path / "web", NPM, title="a net")
+    opened = open_model(tmp_path / "net.tflite")
+    pictures = {"photo": PHOTOS[0], "small": PHOTOS[1][100:132, 200:232], "tall": PHOTOS[1][:, 100:200]}
+    server = _served(tmp_path / "web")
+    try:
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        for name, pixels in pictures.items():
+            picture = tmp_path / f"{name}.png"
+            PIL.Image.fromarray(pixels).save(picture)
+            seen = seen_picture(picture, 32, 3, whole=whole)
+            wanted = opened.probabilities(seen[None])[0]
+            given = _answers(browser, picture)
+            assert len(given) == 5
+            best = [NAMES[index] for index in np.argsort(-wanted)[:5]]
+            for class_name, score in given.items():
+                assert score == pytest.approx(wanted[NAMES.index(class_name)], abs=1e-3), name
+            assert next(iter(given)) == best[0]
+    finally:
+        server.shutdown()
+
+
+def test_keyboard_reaches_the_chooser_and_a_file_that_is_no_picture_is_named(browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    export.tflite(trained(NETS["A"]), tmp_path / "net.tflite", class_names=NAMES)
+    web_page(tmp_path / "net.tflite", tmp_path / "web", NPM, title="a net")
+    (tmp_path / "notes.txt").write_text("no picture")
+    server = _served(tmp_path / "web")
+    try:
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        assert not _answers(browser, tmp_path / "notes.txt")
+        assert browser.title == "a net"
+        browser.execute_script("document.activeElement.blur()")
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        assert browser.switch_to.active_element.get_attribute("id") == "file"
+    finally:
+        server.shutdown()

@@ -1,0 +1,268 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from nets import NETS, trained
+
+from keras_resnet import export
+from keras_resnet.data import digits
+from keras_resnet.evaluation.opened import open_model
+from keras_resnet.models import architectures
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def _calibration(channels=1):
+    return [np.repeat(digits.load("train")[0][start : start + 50], channels, -1) for start in (0, 50)]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Every kind of file of one net."""
+    folder = tmp_path_factory.mktemp("tflite")
+    model = trained(NETS["A"])
+    for kind in ("float32", "float16", "dynamic", "int8"):
+        calibration = _calibration() if kind == "int8" else None
+        export.tflite(model, folder / f"{kind}.tflite", kind=kind, class_names=NAMES, calibration=calibration)
+    return model, folder
+
+
+def _operations(path):
+    return [operation["op_name"] for operation in Interpreter(str(path))._get_ops_details()]
+
+
+def _images(size, channels, count=8):
+    return np.random.default_rng(1).integers(0, 256, (count, size, size, channels), "uint8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance", "share"),
+    [("float32", 1e-5, 1.0), ("float16", 5e-3, 0.55), ("dynamic", 0.1, 0.35), ("int8", 0.15, 0.35)],
+)
+def test_every_kind_gives_the_models_answers(exported, kind, tolerance, share):
+    model, folder = exported
+    images, _ = digits.load("test")
+    opened = open_model(folder / f"{kind}.tflite")
+    wanted = model.predict(images[:100], verbose=0)
+    np.testing.assert_allclose(opened.probabilities(images[:100]), wanted, atol=tolerance)
+    sizes = [(folder / f"{name}.tflite").stat().st_size for name in (kind, "float32")]
+    assert sizes[0] <= share * sizes[1]
+    assert opened.class_names == NAMES
+    assert (opened.size, opened.channels, opened.whole) == (8, 3, True)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
+def test_builtin_operations_and_one_signature_with_names(exported, kind):
+    path = exported[1] / f"{kind}.tflite"
+    operations = _operations(path)
+    assert not [name for name in operations if name.startswith("Flex") or name == "CUSTOM"]
+    # Batch normalisation has gone into the convolutions.
+    assert not {"MUL", "RSQRT", "SUB", "BATCH_NORM"} & set(operations)
+    interpreter = Interpreter(str(path))
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}
+    }
+    (image,) = interpreter.get_input_details()
+    assert image["shape"].tolist() == image["shape_signature"].tolist() == [1, 8, 8, 3]
+    assert image["dtype"] == np.uint8
+
+
+def test_int8_is_integer_throughout_and_takes_pixels_as_they_are(exported):
+    interpreter = Interpreter(str(exported[1] / "int8.tflite"))
+    types = {tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    assert types <= {np.uint8, np.int8, np.int32}
+    assert interpreter.get_input_details()[0]["quantization"] == (1.0, 0)
+    assert interpreter.get_output_details()[0]["quantization"] == (1 / 256, 0)
+    kernels = [
+        tensor["quantization_parameters"]["scales"]
+        for tensor in interpreter.get_tensor_details()
+        if tensor["name"].startswith("conv4_block1_2_conv") and tensor["dtype"] == np.int8
+    ]
+    assert max(map(len, kernels)) == 64  # a scale for each channel
+
+
+def test_same_weights_give_the_same_bytes(exported, tmp_path):
+    model, folder = exported
+    for kind in ("float32", "int8"):
+        calibration = _calibration() if kind == "int8" else None
+        again = tmp_path / "again.tflite"
+        export.tflite(model, again, kind=kind, class_names=NAMES, calibration=calibration)
+        digests = [hashlib.sha256(path.read_bytes()).digest() for path in (again, folder / f"{kind}.tflite")]
+        assert digests[0] == digests[1]
+
+
+def test_buffers_are_aligned_as_the_schema_asks(exported):
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    content = (exported[1] / "float32.tflite").read_bytes()
+    model = schema.Model.GetRootAs(content, 0)
+    places = []
+    for index in range(model.BuffersLength()):
+        buffer = model.Buffers(index)
+        if buffer.DataLength():
+            places.append(buffer._tab.Vector(buffer._tab.Offset(4)))
+    assert len(places) > 10
+    assert {place % 16 for place in places} == {0}
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("net", [net for net in NETS if net != "A"])
+def test_every_kind_of_net_is_converted(net, kind, tmp_path):
+    size = max(NETS[net].total_stride, 8)
+    model = trained(NETS[net], size, 3)
+    images = _images(size, 3)
+    export.tflite(model, tmp_path / "net.tflite", kind=kind, calibration=[images] if kind == "int8" else None)
+    wanted = model.predict(images, verbose=0)
+    given = open_model(tmp_path / "net.tflite").probabilities(images)
+    np.testing.assert_allclose(given, wanted, atol=1e-4 if kind == "float32" else 0.15)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_model_of_mixed_precision_becomes_a_float32_file(policy, tmp_path):
+    model = trained(NETS["A"], policy=policy)
+    plain = trained(NETS["A"])
+    plain.set_weights(model.get_weights())
+    export.tflite(model, tmp_path / "net.tflite")
+    images = digits.load("test")[0][:8]
+    given = open_model(tmp_path / "net.tflite").probabilities(images)
+    np.testing.assert_allclose(given, plain.predict(images, verbose=0), atol=1e-5)
+
+
+def test_net_of_grey_images_sees_the_grey_of_colours(exported):
+    """As Pillow and JPEG decoders turn colours into grey (ITU-R BT.601)."""
+    model, folder = exported
+    colours = _images(8, 3)
+    grey = (colours @ np.array([0.299, 0.587, 0.114]))[..., None].astype("float32")
+    floats = keras.models.clone_model(model, keras.Input((8, 8, 1), name="image"))
+    floats.set_weights(model.get_weights())
+    given = open_model(folder / "float32.tflite").probabilities(colours)
+    np.testing.assert_allclose(given, floats.predict(grey, verbose=0), atol=1e-4)
+
+
+def test_larger_batch_on_demand(exported, tmp_path):
+    model, _ = exported
+    export.tflite(model, tmp_path / "net.tflite", batch_size=4)
+    run = Interpreter(str(tmp_path / "net.tflite")).get_signature_runner()
+    images = digits.load("test")[0][:4]
+    given = run(image=np.repeat(images, 3, -1))["probabilities"]
+    np.testing.assert_allclose(given, model.predict(images, verbose=0), atol=1e-5)
+
+
+_STRANGER = """
+import json, sys
+for name in ("keras_resnet", "keras", "tensorflow"):
+    sys.modules[name] = None  # an import of it fails
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter(sys.argv[1]).get_signature_runner()
+print(json.dumps([run(image=image[None])["probabilities"][0].tolist() for image in np.load(sys.argv[2])]))
+"""
+
+
+def test_file_runs_where_there_is_the_interpreter_alone(exported, tmp_path):
+    model, folder = exported
+    images = digits.load("test")[0][:5]
+    np.save(tmp_path / "images.npy", np.repeat(images, 3, -1))
+    command = [sys.executable, "-c", _STRANGER, folder / "float32.tflite", tmp_path / "images.npy"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    given = json.loads(result.stdout.splitlines()[-1])
+    np.testing.assert_allclose(given, model.predict(images, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_mediapipe_names_the_classes(exported, kind):
+    """The library that Android and iOS developers use, with nothing told but the file's name."""
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python.vision import ImageClassifier, ImageClassifierOptions
+
+    _, folder = exported
+    path = folder / f"{kind}.tflite"
+    images = np.repeat(digits.load("test")[0][:10], 3, -1)
+    wanted = open_model(path).probabilities(images)
+    options = ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(path)))
+    with ImageClassifier.create_from_options(options) as classifier:
+        for image, probabilities in zip(images, wanted, strict=True):
+            given = classifier.classify(mediapipe.Image(mediapipe.ImageFormat.SRGB, image))
+            scores = {answer.category_name: answer.score for answer in given.classifications[0].categories}
+            assert scores.keys() == set(NAMES)
+            np.testing.assert_allclose([scores[name] for name in NAMES], probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "int4"}, "kind must be one of float32, float16, dynamic, int8; got 'int4'"),
+        ({"kind": "int8"}, "calibration must be given for int8"),
+        ({"calibration": [np.zeros((1, 8, 8, 1))]}, "for nothing else"),
+        ({"class_names": ["one"]}, "cifar_resnet8 has 10 classes; got 1 names"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+    ids=["kind", "no calibration", "useless calibration", "names", "batch"],
+)
+def test_wrong_arguments_are_refused(exported, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export.tflite(exported[0], tmp_path / "net.tflite", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((None, None, 3), "images of any size"), ((8, 6, 3), "are for squares"), ((8, 8, 4), "1 or 3 channels")],
+    ids=str,
+)
+def test_model_of_other_images_is_refused(tmp_path, shape, message):
+    image = keras.Input(shape)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    with pytest.raises(ValueError, match=message):
+        export.tflite(model, tmp_path / "net.tflite")
+
+
+@keras.saving.register_keras_serializable("tests")
+class _Unconvertible(keras.layers.Layer):
+    def call(self, x):
+        import tensorflow as tf
+
+        return tf.ensure_shape(tf.py_function(lambda value: value, [x], tf.float32), x.shape)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_the_converters_own_error_is_shown(tmp_path):
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(_Unconvertible()(image)), name="odd")
+    with pytest.raises(ValueError, match=r"(?s)odd could not be converted to TFLite \(float32\): .*PyFunc"):
+        export.tflite(model, tmp_path / "net.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
+@pytest.mark.parametrize(
+    ("net", "size", "policy"),
+    [
+        (architectures.cifar(20), 32, None),
+        (architectures.cifar(20, shortcut=None), 32, None),
+        (architectures.cifar(20, shortcut="C"), 32, None),
+        (architectures.cifar(20), 32, "mixed_bfloat16"),
+        (architectures.IMAGENET[18], 224, None),
+        (architectures.select(50, variant="v1.5"), 224, None),
+    ],
+    ids=["resnet20-A", "plain20", "resnet20-C", "resnet20-bfloat16", "resnet18-B", "resnet50-v1.5"],
+)
+def test_real_nets_in_every_kind(net, size, policy, kind, tmp_path):
+    model = trained(net, size, 3, policy)
+    images = _images(size, 3, 4)
+    export.tflite(model, tmp_path / "net.tflite", kind=kind, calibration=[images] if kind == "int8" else None)
+    float32 = trained(net, size, 3)
+    float32.set_weights(model.get_weights())
+    wanted = float32.predict(images, verbose=0)
+    given = open_model(tmp_path / "net.tflite").probabilities(images)
+    tolerances = {"float32": 1e-3, "float16": 0.02, "dynamic": 0.3, "int8": 0.4}
+    np.testing.assert_allclose(given, wanted, atol=tolerances[kind])
