@@ -1,6 +1,8 @@
 """The flags that name images and say how they are seen, shared by the commands."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -59,6 +61,32 @@ def define(values: flags.FlagValues) -> None:
         upper_bound=1.0,
         **group,
     )
+
+
+_RECORDED = (
+    "data_dir",
+    "train_split",
+    "validation_split",
+    "validation_fraction",
+    "image_size",
+    "augmentation",
+    "shift",
+    "mirror",
+    "bad_images",
+    "max_bad_images",
+)
+
+
+def recorded(values: flags.FlagValues) -> dict[str, Any]:
+    """The flags' values, for `restore` in another command."""
+    return {name: values[name].value for name in _RECORDED}
+
+
+def restore(values: flags.FlagValues, record: Mapping[str, Any]) -> None:
+    """Give the flags that the user did not give the values they were recorded with."""
+    for name in _RECORDED:
+        if values[name].using_default_value:
+            values[name].value = record[name]
 
 
 def file_name(dataset: str) -> str:

@@ -11,10 +11,12 @@ from absl import flags
 from keras_resnet.errors import UserError
 from keras_resnet.training.interruption import Interrupted
 
-# Module of each command, imported when it is called. Each has SUMMARY, FLAGS and run(); one that takes an
-# argument has its name as ARGUMENT, and run(argument).
+# Module of each command, imported when it is called. Each has SUMMARY, FLAGS and run(); one that takes
+# arguments has their names as ARGUMENT, with dots behind the last where there may be more.
 _COMMANDS = {
     "train": "keras_resnet.commands.train",
+    "export": "keras_resnet.commands.export",
+    "predict": "keras_resnet.commands.predict",
     "inspect": "keras_resnet.commands.inspect",
     "data inspect": "keras_resnet.commands.data_inspect",
     "data validate": "keras_resnet.commands.data_validate",
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in _COMMANDS:
         return _refuse("", f"there is no command {name!r}; the commands are {', '.join(_COMMANDS)}.")
     command = importlib.import_module(_COMMANDS[name])
-    argument = getattr(command, "ARGUMENT", None)
+    argument = getattr(command, "ARGUMENT", "")
     if any(given in ("--help", "-help", "-h") for given in arguments):
         usage = f"{name} {argument}" if argument else name
         print(f"keras-resnet {usage}: {command.SUMMARY}\n\n{_flags_help(command.FLAGS)}")
@@ -46,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.FLAGS.unparse_flags()  # of an earlier call in the same process
     try:
         rest = command.FLAGS([name, *arguments])[1:]
-        if argument and not rest:
-            raise UserError(f"{argument} is missing: keras-resnet {name} {argument}.")
-        if len(rest) > bool(argument):
+        words = argument.split()
+        if len(rest) < len(words):
+            raise UserError(f"{words[len(rest)]} is missing: keras-resnet {name} {argument}.")
+        if len(rest) > len(words) and not argument.endswith("..."):
             raise UserError(f"{rest[-1]!r} is no flag; flags look like --depth=20.")
         return command.run(*rest) or 0
     except flags.IllegalFlagValueError as error:

@@ -4,18 +4,18 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
-import pathlib
 import platform
 import shlex
 from collections.abc import Callable
 from typing import Any
 
 import keras_resnet
-from keras_resnet.commands import data_flags, net_flags, recipe_flags
+from keras_resnet.commands import data_flags, export_flags, exported, net_flags, recipe_flags
 from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
+from keras_resnet.export.exports import Exports
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.recipes import Recipe
@@ -24,8 +24,6 @@ from keras_resnet.training.runtime import prepare as prepare_runtime
 
 SUMMARY = "train a net on a dataset and export it as Keras model, SavedModel and TFLite file."
 
-# Enough images to tell a wrong export from rounding, few enough for a TFLite interpreter on large images.
-_COMPARED_BATCHES = 4
 _TEST_BATCH = 256
 
 
@@ -36,7 +34,9 @@ class _Run:
     net: Architecture
     source: Source
     view: View
+    per_pixel: bool
     recipe: Recipe
+    exports: Exports
     folder: RunFolder
     checkpoints: Checkpoints
 
@@ -46,7 +46,6 @@ class _Ready:
     """Images, and the net on its devices."""
 
     images: Any
-    mean: Any
     train_data: Any
     test_batches: Any
     strategy: Any
@@ -63,6 +62,7 @@ def run() -> None:
             "--tensorboard needs the package tensorboard, which TensorFlow does not bring along: "
             "pip install tensorboard, or leave it out; history.csv and curves.png say the same."
         )
+    exports = export_flags.exports(FLAGS, FLAGS.export)
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = data_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
@@ -88,10 +88,18 @@ def run() -> None:
         "seed": FLAGS.seed,
         "version": keras_resnet.__version__,
     }
+    per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
+    about = {
+        "command": _command(),
+        "versions": _versions(),
+        "data": {"dataset": FLAGS.dataset, **data_flags.recorded(FLAGS)},
+        "preprocessing": {"channels": source.channels, "size": view.size, "whole": view.whole},
+        "mean": "per-pixel" if per_pixel else "per-channel",
+    }
     run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
-    folder = RunFolder(FLAGS.output_dir, run_name, settings)
+    folder = RunFolder(FLAGS.output_dir, run_name, settings, about)
     checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
-    asked = _Run(net, source, view, recipe, folder, checkpoints)
+    asked = _Run(net, source, view, per_pixel, recipe, exports, folder, checkpoints)
     _check_sharing(recipe, 1)
     told = prepare_runtime()
     if FLAGS.dry_run:
@@ -156,7 +164,7 @@ def _ready(asked: _Run) -> _Ready:
     source, view, recipe = asked.source, asked.view, asked.recipe
     _check_sharing(recipe, strategy.num_replicas_in_sync)
     images = Pipeline(source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), FLAGS.seed)
-    mean = images.mean(per_pixel=view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel")
+    mean = images.mean(per_pixel=asked.per_pixel)
     steps_per_epoch = images.steps_per_epoch(recipe.batch_size)
     train_data = TrainingData(
         steps_per_epoch,
@@ -181,7 +189,7 @@ def _ready(asked: _Run) -> _Ready:
             synchronize_batch_norm(model)
         if recipe.zero_gamma:
             zero_gamma(model)
-    return _Ready(images, mean, train_data, test_batches, strategy, model, build)
+    return _Ready(images, train_data, test_batches, strategy, model, build)
 
 
 def _check_sharing(recipe: Recipe, replicas: int) -> None:
@@ -308,16 +316,11 @@ def _callbacks(asked: _Run) -> list:
 
 def _export(asked: _Run, ready: _Ready, progress: Any) -> None:
     """Write the files that others use, check them, and tell of the run."""
-    from keras_resnet.export.card import Card, write_card
-    from keras_resnet.export.check import check_exports
-    from keras_resnet.export.saved_model import export_saved_model
-    from keras_resnet.export.tflite import export_tflite
+    from keras_resnet.export.run import export_run
     from keras_resnet.files import atomic
-    from keras_resnet.models.complexity import complexity
     from keras_resnet.training.progress import format_seconds
 
     net, source, folder = asked.net, asked.source, asked.folder
-    print("Writing and checking the exports.", flush=True)
     # Outside of any strategy: other workers may be gone by now.
     model = ready.build(policy="float32")
     model.set_weights(ready.model.get_weights())
@@ -325,63 +328,16 @@ def _export(asked: _Run, ready: _Ready, progress: Any) -> None:
         model.save(written)
     with atomic(folder / "labels.txt") as written:
         written.write_text("".join(f"{name}\n" for name in source.class_names), encoding="utf-8")
-    export_saved_model(model, folder / "saved_model")
-    export_tflite(model, folder / "model.tflite")
-    compared, parities = check_exports(
-        model,
-        folder / "saved_model",
-        folder / "model.tflite",
-        ready.images.evaluation_batches(_TEST_BATCH).take(_COMPARED_BATCHES),
-    )
     test_error = progress.history["val_error"][-1]
-    card = Card(
-        name=folder.path.name,
-        command=_command(),
-        versions=_versions(),
-        source=source,
-        view=asked.view,
-        mean="per-pixel" if ready.mean.ndim == 3 else "per-channel",
-        architecture=net,
-        complexity=complexity(model),
-        recipe=asked.recipe,
-        steps_per_epoch=ready.train_data.steps_per_epoch,
-        seed=FLAGS.seed,
-        test_error=test_error,
-        seconds=progress.seconds,
-        compared=compared,
-        parities=parities,
-    )
-    write_card(card, folder / "README.md")
-    folder.finish({"accuracy": 1 - test_error})
+    results = {"accuracy": 1 - test_error, "test_error": test_error, "seconds": progress.seconds}
+    with ready.images.bad_images.told():
+        report = export_run(folder.path, folder.record(results), model, ready.images, asked.exports)
+    folder.finish(results)
 
     accuracy = f"{100 * (1 - test_error):.2f}% test accuracy"
     print(f"\n{net.name} on {source.name}: {accuracy} after {format_seconds(progress.seconds)}.")
-    print(f"On {compared:,} test images, beside the Keras model:")
-    for parity in parities[1:]:
-        accuracy = f"{100 * parity.accuracy:.2f}% accuracy"
-        print(f"  {parity.file:14}{accuracy}, largest difference {parity.difference:.1e}")
-    print(f"\n{folder.path}/")
-    for name, what in _MADE.items():
-        print(f"  {name:14}{_size(folder / name):>10}  {what}")
+    exported.tell(report, folder.path)
     print(f"\nNext: {_next_command(net)}")
-
-
-_MADE = {
-    "README.md": "the model's card",
-    "curves.png": "loss and error against epochs",
-    "history.csv": "the same as numbers",
-    "checkpoints": "to go on training",
-    "model.keras": "to go on in Keras",
-    "saved_model": "for servers, needs TensorFlow alone",
-    "model.tflite": "for phones",
-    "labels.txt": "class names in the order of the outputs",
-}
-
-
-def _size(path: pathlib.Path) -> str:
-    inside = path.rglob("*") if path.is_dir() else [path]
-    size = sum(file.stat().st_size for file in inside if file.is_file())
-    return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _command() -> str:

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, net_flags, recipe_flags
+from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags
 
 FLAGS = flags.FlagValues()
 
@@ -72,6 +72,14 @@ flags.DEFINE_enum(
     **_COMPUTING,
 )
 flags.DEFINE_integer("max_rollbacks", 3, "How often to go back.", lower_bound=1, **_COMPUTING)
+flags.DEFINE_list(
+    "export",
+    ["saved_model", "float32"],
+    "Files to export after the training: saved_model; float32, float16, dynamic, int8 for TFLite; web.",
+    flag_values=FLAGS,
+    module_name=export_flags.GROUP,
+)
+export_flags.define(FLAGS)
 _RUN = {"flag_values": FLAGS, "module_name": "The run"}
 flags.DEFINE_string("output_dir", "saved_models", "Folder of all runs.", **_RUN)
 flags.DEFINE_string("run_name", None, "Folder of this run; by default NET-SHORTCUT-DATASET.", **_RUN)

@@ -33,6 +33,17 @@ REFUSALS = [
     ("train --dataset=mnist --data_dir=nowhere", "mnist is not prepared in"),
     ("train --validation_fraction=1", "--validation_fraction=1 must be between 0 and 1"),
     ("train --train_split=train[:50%]", "--train_split=train[:50%] is for datasets of TFDS"),
+    ("train --export=int4", "--export=int4 is none of saved_model, float32, float16, dynamic, int8, web"),
+    ("train --export=web --litertjs=nowhere", "needs the npm package @litertjs/core"),
+    ("train --max_accuracy_drop=-1", "--max_accuracy_drop=-1"),
+    ("export", "RUN is missing: keras-resnet export RUN"),
+    ("export nowhere", "nothing to export: give --tflite=float32,float16,dynamic,int8"),
+    ("export nowhere --saved_model", "nowhere is not the folder of a finished run"),
+    ("export nowhere --tflite=web", "--tflite=web is no TFLite file; write --web"),
+    ("predict", "MODEL is missing: keras-resnet predict MODEL IMAGE..."),
+    ("predict net.tflite", "IMAGE... is missing"),
+    ("predict net.tflite nothing.png", "nothing.png: there is no such file or folder"),
+    ("predict net.tflite pyproject.toml", "net.tflite: there is no such file or folder"),
     ("train --augmentation=inception", "those of digits are seen whole"),
     ("train --shift=8", "--shift=8 must be less than the 8 pixels"),
     ("train --shift=-1", "--shift=-1"),
@@ -86,7 +97,7 @@ REFUSALS = [
     ("inspect --channels=0", "--channels=0"),
     (
         "retrain",
-        "there is no command 'retrain'; the commands are train, inspect, data inspect, data validate",
+        "there is no command 'retrain'; the commands are train, export, predict, inspect",
     ),
 ]
 

@@ -1,0 +1,44 @@
+"""What is told of a run's files."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_resnet.export.report import Report
+
+_MADE = {
+    "README.md": "the model's card",
+    "curves.png": "loss and error against epochs",
+    "confusion.png": "which class is taken for which",
+    "history.csv": "the curves as numbers",
+    "report.json": "the table above as numbers",
+    "checkpoints": "to go on training",
+    "model.keras": "to go on in Keras",
+    "labels.txt": "class names in the order of the outputs",
+    "saved_model": "for servers, needs TensorFlow alone",
+    "model.tflite": "for phones",
+    "model_float16.tflite": "for phones, half the size",
+    "model_dynamic.tflite": "for phones, a quarter of the size, computes with floats",
+    "model_int8.tflite": "for phones, a quarter of the size, computes with integers",
+    "web": "a page that runs the net in the browser",
+}
+
+
+def tell(report: "Report", folder: pathlib.Path) -> None:
+    """Print the report's table, and what lies in the folder."""
+    print(f"On {report.images:,} test images the Keras model has {100 * report.accuracy:.2f}% accuracy:")
+    print(f"  {'file':22}{'accuracy':>9}{'agreement':>11}{'difference':>12}{'ms (1, 2 threads)':>20}")
+    for file in report.files:
+        times = ", ".join(f"{time:.2f}" for time in file.milliseconds.values())
+        shares = f"{100 * file.accuracy:8.2f}%{100 * file.agreement:10.2f}%"
+        print(f"  {file.file:22}{shares}{file.difference:12.1e}{times:>20}")
+    print(f"\n{folder}/")
+    for name, what in _MADE.items():
+        if (folder / name).exists():
+            print(f"  {name:22}{_size(folder / name):>10}  {what}")
+
+
+def _size(path: pathlib.Path) -> str:
+    inside = path.rglob("*") if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in inside if file.is_file())
+    return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
