@@ -2,9 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What runs TFLite files in a browser.
+LITERTJS := @litertjs/core@2.5.3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow bench lint clean
+.PHONY: train test test-slow test-browser bench lint clean
 
 # Extra flags: make train ARGS="--depth=50 --shortcut=B"
 train: .venv/runtime-installed
@@ -17,11 +19,18 @@ test: .venv/test-installed lint
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# The exported web page in headless Chromium; needs npm, and chromium-driver of the system's packages.
+test-browser: .venv/browser-installed
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
 # Side by side with what users would pick instead; three quarters of an hour, with nothing else running.
 bench: .venv/bench-installed
 	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
 		"inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
+		"tflite.py --bits=8 --threads=1" "tflite.py --bits=8 --threads=2" \
+		"tflite.py --depth=20 --threads=1" "tflite.py --depth=20 --threads=2" \
+		"tflite.py --depth=20 --bits=8 --threads=1" "tflite.py --depth=20 --bits=8 --threads=2" \
 		fed.py "precision.py --depth=50" "precision.py --depth=20" xla.py \
 		images_train.py images_validation.py images_cifar.py images_memory.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
 		"scaling.py --by=batch" "scaling.py --by=size" "scaling.py --by=depth"; \
@@ -44,6 +53,11 @@ $(BIN)/python:
 
 .venv/bench-installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[bench]'
+	touch $@
+
+.venv/browser-installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[test,browser]'
+	npm install --silent --no-audit --no-fund --prefix .venv/litertjs $(LITERTJS)
 	touch $@
 
 .venv/test-installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -1,59 +1,93 @@
-"""One 224x224 image through the exported TFLite file of ResNet-50, beside ONNX Runtime on the same net."""
+"""One image through the exported TFLite file, beside ONNX Runtime on the same net, in float32 or int8.
+
+`--depth=50` is ResNet-50 v1.5 at 224x224, `--depth=20` the CIFAR net at 32x32.
+"""
 
 import pathlib
 import tempfile
 
+import numpy as np
 from compare import OURS, Benchmark, Side, main
-from work import images, milliseconds_an_image
+from work import milliseconds_an_image, pixels
 
-RUNS = 20
+SIZES = {20: 32, 50: 224}
+RUNS = {20: 400, 50: 20}
 
 
 def ours(options):
+    import keras
     from ai_edge_litert.interpreter import Interpreter
 
-    import keras_resnet
-    from keras_resnet.export.tflite import export_tflite
+    from keras_resnet import export
+    from keras_resnet.models import architectures
+    from keras_resnet.training.classifier import build_classifier
 
+    size = SIZES[options.depth]
+    net = architectures.select(options.depth, variant="v1.5")
+    keras.utils.set_random_seed(0)
+    model = build_classifier(net, size, 3, 1000 if size == 224 else 10, np.full((3,), 128.0, "float32"))
+    kind = "int8" if options.bits == 8 else "float32"
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "model.tflite")
-        export_tflite(keras_resnet.ResNet50(variant="v1.5"), file)
+        export.tflite(model, file, kind=kind, calibration=[pixels(8, size)] if kind == "int8" else None)
         interpreter = Interpreter(str(file), num_threads=options.threads)
     interpreter.allocate_tensors()
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
-    image = images(1, 224)
+    image = pixels(1, size)
 
     def run():
         interpreter.set_tensor(given["index"], image)
         interpreter.invoke()
         return interpreter.get_tensor(made["index"])
 
-    return milliseconds_an_image(run, 1, RUNS)
+    return milliseconds_an_image(run, 1, RUNS[options.depth])
 
 
 def onnx_runtime(options):
     import onnxruntime
     import torch
     import torchvision
+    from onnxruntime import quantization
+    from torch_cifar import cifar_resnet
 
-    net = torchvision.models.resnet50(weights=None).eval()
-    image = images(1, 224).transpose(0, 3, 1, 2).copy()
+    size = SIZES[options.depth]
+    net = torchvision.models.resnet50(weights=None) if size == 224 else cifar_resnet(20)
+    images = (pixels(8, size).transpose(0, 3, 1, 2) / 128.0 - 1).astype("float32")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
+
+    class Calibration(quantization.CalibrationDataReader):
+        waiting = iter([{"image": image[None]} for image in images])
+
+        def get_next(self):
+            return next(self.waiting, None)
+
     with tempfile.TemporaryDirectory() as folder:
         file = str(pathlib.Path(folder, "model.onnx"))
-        torch.onnx.export(net, (torch.from_numpy(image),), file, input_names=["image"], dynamo=False)
+        given = (torch.from_numpy(images[:1]),)
+        torch.onnx.export(net.eval(), given, file, input_names=["image"], dynamo=False)
+        if options.bits == 8:
+            # As its documentation advises for x86: one scale for each channel, unsigned activations.
+            whole, file = file, str(pathlib.Path(folder, "int8.onnx"))
+            quantization.quantize_static(
+                whole,
+                file,
+                Calibration(),
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
         session = onnxruntime.InferenceSession(file, settings)
-    return milliseconds_an_image(lambda: session.run(None, {"image": image}), 1, RUNS)
+    return milliseconds_an_image(lambda: session.run(None, {"image": images[:1]}), 1, RUNS[options.depth])
 
 
 BENCHMARK = Benchmark(
-    name="tflite-resnet50",
-    work="one image, ResNet-50 v1.5 in float32, {threads} thread(s)",
+    name="tflite",
+    work="one image, ResNet-{depth}, {bits} bits, {threads} thread(s)",
     unit="ms",
     sides={OURS: Side(ours), "ONNX Runtime": Side(onnx_runtime)},
-    options={"threads": 1},
+    options={"depth": 50, "bits": 32, "threads": 1},
     repetitions=9,
     needs={"ONNX Runtime": 1},
 )

@@ -15,6 +15,10 @@ def images(batch: int, size: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(batch, size, size, channels)).astype("float32")
 
 
+def pixels(batch: int, size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), "uint8")
+
+
 def labels(batch: int, classes: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, classes, batch)
 
