@@ -1,4 +1,4 @@
-"""The flags that name images and say how they are seen, shared by the commands."""
+"""The flags that name images, shared by the commands."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,7 @@ from absl import flags
 
 from keras_resnet.data import sources
 from keras_resnet.data.source import Source
-from keras_resnet.data.view import View, choose_view
 from keras_resnet.errors import UserError
-from keras_resnet.models.architectures import Architecture
 
 GROUP = "The data"
 
@@ -24,27 +22,6 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("validation_split", None, "What of it to test on, as train[80%:].", **group)
     flags.DEFINE_float(
         "validation_fraction", 0.1, "Held out of each class where the data hold out nothing.", **group
-    )
-    flags.DEFINE_integer(
-        "image_size", None, "Side of the net's input in pixels; by default what suits net and data.", **group
-    )
-    flags.DEFINE_enum(
-        "augmentation",
-        "paper",
-        ["paper", "inception"],
-        "paper: a square at a random scale, in random light, or a small image shifted; inception: a random "
-        "rectangle of 8% to 100% of the area.",
-        **group,
-    )
-    flags.DEFINE_integer(
-        "shift",
-        None,
-        "Pixels by which small images are shifted at most; by default an eighth of their side, 4 for 32.",
-        lower_bound=0,
-        **group,
-    )
-    flags.DEFINE_boolean(
-        "mirror", None, "Mirror half of the images; by default not characters and Fashion-MNIST.", **group
     )
     flags.DEFINE_enum(
         "bad_images",
@@ -68,10 +45,6 @@ _RECORDED = (
     "train_split",
     "validation_split",
     "validation_fraction",
-    "image_size",
-    "augmentation",
-    "shift",
-    "mirror",
     "bad_images",
     "max_bad_images",
 )
@@ -85,7 +58,7 @@ def recorded(values: flags.FlagValues) -> dict[str, Any]:
 def restore(values: flags.FlagValues, record: Mapping[str, Any]) -> None:
     """Give the flags that the user did not give the values they were recorded with."""
     for name in _RECORDED:
-        if values[name].using_default_value:
+        if values[name].using_default_value and name in record:
             values[name].value = record[name]
 
 
@@ -110,21 +83,4 @@ def source(values: flags.FlagValues, dataset: str) -> Source:
         train_split=values.train_split,
         validation_split=values.validation_split,
         validation_fraction=fraction,
-    )
-
-
-def view(values: flags.FlagValues, source: Source, net: Architecture) -> View:
-    """How the net sees the images.
-
-    Raises:
-        UserError: it cannot see them so.
-    """
-    return choose_view(
-        source,
-        default_size=net.default_size,
-        smallest_size=net.total_stride,
-        image_size=values.image_size,
-        mirrored=values.mirror,
-        augmentation=values.augmentation,
-        shift=values.shift,
     )

@@ -4,12 +4,13 @@ import pathlib
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, net_flags
+from keras_resnet.commands import data_flags, net_flags, view_flags
 
 SUMMARY = "print a dataset's classes, sizes and speed, and draw a sheet of augmented samples."
 ARGUMENT = "DATASET"
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
+view_flags.define(FLAGS)
 net_flags.define(FLAGS)
 flags.DEFINE_integer("seed", 0, "Of the samples.", flag_values=FLAGS, module_name="The samples")
 flags.DEFINE_string(
@@ -29,7 +30,7 @@ def run(dataset: str) -> None:
     """Print and draw."""
     net = net_flags.architecture(FLAGS)
     source = data_flags.source(FLAGS, dataset)
-    view = data_flags.view(FLAGS, source, net)
+    view = view_flags.view(FLAGS, source, net)
 
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline

@@ -1,12 +1,15 @@
 """`keras-resnet export`: the files of a finished run, in other formats than `train` left."""
 
+import itertools
 import pathlib
 
 from absl import flags
 
 from keras_resnet.commands import data_flags, export_flags, exported
+from keras_resnet.data.source import Source
+from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
-from keras_resnet.training.run_folder import read_record
+from keras_resnet.training.run_folder import Record, read_record
 
 SUMMARY = "export a finished run as SavedModel, TFLite files and web page, and compare them with the model."
 ARGUMENT = "RUN"
@@ -42,18 +45,13 @@ def run(run_folder: str) -> None:
         raise UserError(
             "nothing to export: give --tflite=float32,float16,dynamic,int8, --saved_model or --web."
         )
-    exports = export_flags.exports(FLAGS, asked)
+    exports = export_flags.exports(FLAGS, asked, "tflite")
     record = read_record(folder)
     if record is None or record.results is None or not (folder / "model.keras").is_file():
         raise UserError(f"{run_folder} is not the folder of a finished run, with run.json and model.keras.")
-    data_flags.restore(FLAGS, record.about["data"])
-    source = data_flags.source(FLAGS, FLAGS.dataset or record.about["data"]["dataset"])
-    if list(source.class_names) != record.settings["classes"]:
-        raise UserError(
-            f"--dataset={source.name} has the classes {', '.join(source.class_names[:5])}, ...; the run was "
-            f"trained on {', '.join(record.settings['classes'][:5])}, ..."
-        )
-    view = data_flags.view(FLAGS, source, record.architecture)
+    source = _source(record)
+    seen = record.about["preprocessing"]
+    view = View(seen["size"], seen["whole"], mirrored=False)
 
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline
@@ -63,6 +61,33 @@ def run(run_folder: str) -> None:
     images = Pipeline(
         source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), record.settings["seed"]
     )
+    try:
+        model = load_model(folder / "model.keras")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{folder / 'model.keras'} is no Keras model that can be opened: {error}") from error
     with images.bad_images.told():
-        report = export_run(folder, record, load_model(folder / "model.keras"), images, exports)
+        report = export_run(folder, record, model, images, exports)
     exported.tell(report, folder)
+
+
+def _source(record: Record) -> Source:
+    """The run's images, or those of --dataset, which have to be alike."""
+    recorded = record.about["data"]
+    name = FLAGS.dataset or recorded["dataset"]
+    if name == recorded["dataset"]:
+        data_flags.restore(FLAGS, recorded)
+    source = data_flags.source(FLAGS, name)
+    for number, (given, known) in enumerate(
+        itertools.zip_longest(source.class_names, record.settings["classes"])
+    ):
+        if given != known:
+            raise UserError(
+                f"--dataset={name} has other classes than the run was trained on: number {number} is "
+                f"{given}, and was {known}."
+            )
+    channels = record.about["preprocessing"]["channels"]
+    if source.channels != channels:
+        raise UserError(
+            f"--dataset={name} has images of {source.channels} channels; the run was trained on {channels}."
+        )
+    return source

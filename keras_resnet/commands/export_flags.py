@@ -33,20 +33,22 @@ def define(values: flags.FlagValues) -> None:
     )
 
 
-def exports(values: flags.FlagValues, asked: Sequence[str]) -> Exports:
+def exports(values: flags.FlagValues, asked: Sequence[str], flag: str) -> Exports:
     """What to export.
 
     Args:
         asked: kinds of `FILES`, and "web".
+        flag: by which they were asked for.
 
     Raises:
         UserError: there is no such kind, or the web page's runtime is not there.
     """
     for kind in asked:
         if kind not in (*FILES, WEB):
-            raise UserError(f"--export={kind} is none of {', '.join((*FILES, WEB))}.")
+            raise UserError(f"--{flag}={kind} is none of {', '.join((*FILES, WEB))}.")
     wanted = Exports(
-        kinds=tuple(kind for kind in FILES if kind in asked),
+        # The page's net is compared with the model as well.
+        kinds=tuple(kind for kind in FILES if kind in asked or (kind == "float32" and WEB in asked)),
         litertjs=pathlib.Path(values.litertjs) if WEB in asked else None,
         max_accuracy_drop=values.max_accuracy_drop,
         undecodable=values.undecodable,

@@ -1,10 +1,13 @@
 """`keras-resnet COMMAND ...`: finds the command, and turns a user's mistake into one sentence."""
 
+import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
@@ -53,17 +56,41 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"{words[len(rest)]} is missing: keras-resnet {name} {argument}.")
         if len(rest) > len(words) and not argument.endswith("..."):
             raise UserError(f"{rest[-1]!r} is no flag; flags look like --depth=20.")
-        return command.run(*rest) or 0
+        with _terminable():
+            return command.run(*rest) or 0
     except flags.IllegalFlagValueError as error:
         return _refuse(name, f"{error}; {_help_of_named(command.FLAGS, str(error))}")
     except (UserError, flags.Error) as error:
         return _refuse(name, str(error))
+    except BrokenPipeError:
+        # Who reads the output has enough. Python would complain of the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _refuse(name, f"{error.filename or 'a file'}: {error.strerror or error}.")
     except Interrupted as stopped:
         print(f"\nkeras-resnet {name}: {stopped}", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
         print(f"\nkeras-resnet {name}: interrupted.", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what it has begun to write goes away."""
+
+    def end(signal_number, frame):
+        sys.exit(128 + signal_number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread listen to signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse(command: str, message: str) -> int:

@@ -38,9 +38,10 @@ def run(model: str, *images: str) -> int:
             print(f"keras-resnet predict: {error}", file=sys.stderr)
             continue
         probabilities = opened.probabilities(pixels[None])[0]
-        best = probabilities.argsort()[::-1][: FLAGS.top]
+        best = (-probabilities).argsort(kind="stable")[: FLAGS.top]
         answers = [(opened.class_names[index], float(probabilities[index])) for index in best]
-        print(_as_json(name, answers) if FLAGS.json else _as_text(name, answers), flush=True)
+        shown = name.encode(errors="backslashreplace").decode()  # of bytes that are no UTF-8
+        print(_as_json(shown, answers) if FLAGS.json else _as_text(shown, answers), flush=True)
     return 1 if failed else 0
 
 
@@ -52,7 +53,10 @@ def _pictures(given: tuple[str, ...]) -> Iterator[tuple[str, pathlib.Path | byte
     """
     for name in given:
         if name == "-":
-            yield "standard input", sys.stdin.buffer.read()
+            contents = sys.stdin.buffer.read() if sys.stdin else b""
+            if not contents:
+                raise UserError("- is for a picture on standard input, which is empty.")
+            yield "standard input", contents
         elif pathlib.Path(name).is_dir():
             inside = pictures(pathlib.Path(name))
             if not inside:

@@ -7,6 +7,7 @@ from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.commands.train_plan import tell_plan
 from keras_resnet.commands.train_setup import Asked, Ready, make_ready, read_flags
 from keras_resnet.errors import UserError
+from keras_resnet.export.exports import remove_exports
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
@@ -59,6 +60,7 @@ def _train(asked: Asked, ready: Ready, told: str) -> Any:
         if FLAGS.resume == "never":
             asked.checkpoints.clear()
         folder.start()
+        remove_exports(folder.path)
         counted = complexity(ready.model)
         devices = ready.strategy.num_replicas_in_sync
         print(
@@ -103,6 +105,7 @@ def _callbacks(asked: Asked) -> list:
 
 def _export(asked: Asked, ready: Ready, progress: Any) -> None:
     """Write the files that others use, check them, and tell of the run."""
+    from keras_resnet.evaluation.opened import labels_text
     from keras_resnet.export.run import export_run
     from keras_resnet.files import atomic
     from keras_resnet.training.progress import format_seconds
@@ -114,7 +117,7 @@ def _export(asked: Asked, ready: Ready, progress: Any) -> None:
     with atomic(folder / "model.keras") as written:
         model.save(written)
     with atomic(folder / "labels.txt") as written:
-        written.write_text("".join(f"{name}\n" for name in source.class_names), encoding="utf-8")
+        written.write_text(labels_text(source.class_names), encoding="utf-8")
     test_error = progress.history["val_error"][-1]
     results = {"accuracy": 1 - test_error, "test_error": test_error, "seconds": progress.seconds}
     try:

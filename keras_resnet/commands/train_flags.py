@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags
+from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags, view_flags
 
 FLAGS = flags.FlagValues()
 
@@ -16,6 +16,7 @@ flags.DEFINE_string(
     module_name=data_flags.GROUP,
 )
 data_flags.define(FLAGS)
+view_flags.define(FLAGS)
 flags.DEFINE_enum(
     "mean",
     "auto",

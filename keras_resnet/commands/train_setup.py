@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_resnet
-from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags
+from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags, view_flags
 from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
@@ -63,9 +63,9 @@ def read_flags() -> Asked:
             "--tensorboard needs the package tensorboard, which TensorFlow does not bring along: "
             "pip install tensorboard, or leave it out; history.csv and curves.png say the same."
         )
-    exports = export_flags.exports(FLAGS, FLAGS.export)
+    exports = export_flags.exports(FLAGS, FLAGS.export, "export")
     source = data_flags.source(FLAGS, FLAGS.dataset)
-    view = data_flags.view(FLAGS, source, net)
+    view = view_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
     data_name = data_flags.file_name(FLAGS.dataset)
     settings = {

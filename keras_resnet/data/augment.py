@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_resnet.data.view import shorter_side
+from keras_resnet.data.view import SHORTER_SIDE, shorter_side
 
 # The paper's ImageNet images for a crop of 224: shorter side from 256 to 480 pixels, and 256 for tests.
-_SHORTER_SIDE = 256 / 224
 _LONGEST_SHORTER_SIDE = 480 / 224
 
 # Szegedy et al. 2014, "Going deeper with convolutions": share of the area, width by height, attempts.
@@ -61,7 +60,7 @@ def paper_box(shape: tf.Tensor, size: int, draws: tf.Tensor) -> tf.Tensor:
     Returns:
         (top, left, height, width) int32.
     """
-    shorter = float(size) * (_SHORTER_SIDE + draws[0] * (_LONGEST_SHORTER_SIDE - _SHORTER_SIDE))
+    shorter = float(size) * (SHORTER_SIDE + draws[0] * (_LONGEST_SHORTER_SIDE - SHORTER_SIDE))
     side = tf.maximum(1.0, tf.round(tf.reduce_min(_float(shape)) * size / shorter))
     corner = tf.floor(draws[1:3] * (_float(shape) - side + 1))
     return tf.cast(tf.concat([corner, [side, side]], axis=0), tf.int32)

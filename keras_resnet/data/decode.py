@@ -6,12 +6,10 @@ import tensorflow as tf
 
 from keras_resnet.data.augment import Crop
 from keras_resnet.data.source import LARGEST
+from keras_resnet.data.view import PIXELS_LEFT
 
-# By how much the JPEG decoder itself can scale down. It does so only where this many times the pixels asked
-# for, down and across, are left to resize: then its filter changes no more than bicubic instead of bilinear
-# would, 2 grey levels in the mean.
+# By how much the JPEG decoder itself can scale down.
 _RATIOS = (2, 4, 8)
-_PIXELS_LEFT = 2
 # Up to this many pixels for one, antialiasing changes 1 grey level in the mean, 4 where there are edges
 # everywhere, and takes three times as long.
 _ALIASED = 1.5
@@ -129,8 +127,20 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: as of `crop_view`.
     """
+
+    def all_channels():
+        return tf.io.decode_image(contents, 3, expand_animations=False)
+
     with tf.control_dependencies([_check_size(_declared_size(contents))]):
-        pixels = tf.io.decode_image(contents, channels, expand_animations=False)
+        if channels == 3:
+            pixels = all_channels()
+        else:
+            # Of the decoders, only those of PNG and JPEG know grey.
+            pixels = tf.cond(
+                _begins(contents, b"\x89PNG") | tf.io.is_jpeg(contents),
+                lambda: tf.io.decode_image(contents, channels, expand_animations=False),
+                lambda: tf.image.rgb_to_grayscale(all_channels()),
+            )
     pixels.set_shape((None, None, channels))
     return pixels
 
@@ -149,7 +159,7 @@ def _seen(
 
 def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:
     """How many of the ratios the decoder may scale by, for so many pixels for one."""
-    return sum(tf.cast(zoom >= _PIXELS_LEFT * ratio, tf.int32) for ratio in _RATIOS)
+    return sum(tf.cast(zoom >= PIXELS_LEFT * ratio, tf.int32) for ratio in _RATIOS)
 
 
 def _resize(pixels: tf.Tensor, size: int, antialias: bool = False) -> tf.Tensor:

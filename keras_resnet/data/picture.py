@@ -1,24 +1,30 @@
 """One picture as tests see it, by Pillow: for whoever wants an answer before TensorFlow is imported."""
 
 import io
+import math
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 
 from keras_resnet.data.source import LARGEST
-from keras_resnet.data.view import shorter_side
+from keras_resnet.data.view import PIXELS_LEFT, shorter_side
 from keras_resnet.errors import UserError
 
-# As many pixels as the decoder leaves, down and across, for one of the square.
-_PIXELS_LEFT = 2
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+_BILINEAR = PIL.Image.Resampling.BILINEAR
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # EXIF: width and height are those of the picture on its side
 
 
 def seen_picture(
     picture: str | os.PathLike | bytes, size: int, channels: int, *, whole: bool, name: str = ""
 ) -> np.ndarray:
     """What `Pipeline.evaluation_batches` shows of the picture: (size, size, channels) uint8.
+
+    Upright, as viewers show it, where the camera says so (EXIF).
 
     Args:
         picture: a file or its bytes.
@@ -35,31 +41,61 @@ def seen_picture(
     except OSError as error:
         raise UserError(f"{name} cannot be read ({error.strerror}).") from error
     try:
-        with PIL.Image.open(io.BytesIO(contents)) as image:
-            if image.width * image.height > LARGEST:
-                raise UserError(f"{name} has more than {LARGEST:,} pixels; make it smaller.")
-            return _seen(image, size, channels, whole)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        if isinstance(error, UserError):
-            raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd palettes and sizes that are still accepted
+            with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
+                return _seen(image, size, channels, whole)
+    except PIL.Image.DecompressionBombError as error:
+        raise UserError(f"{name} has more than {LARGEST:,} pixels; make it smaller.") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
             f"{name} is no picture that can be decoded; JPEG, PNG, GIF, BMP and WebP can."
         ) from error
 
 
 def _seen(image: PIL.Image.Image, size: int, channels: int, whole: bool) -> np.ndarray:
-    sides = image.size
     target = size if whole else shorter_side(size)
+    sides = image.size
     # A JPEG decoder gives a smaller picture in less time, whose last row and column may lie half outside.
-    drafted = image.draft(None, (target * _PIXELS_LEFT, target * _PIXELS_LEFT))
-    box = drafted[1] if drafted else (0, 0, *sides)
-    image = image.convert("L" if channels == 1 else "RGB")
+    drafted = image.draft(None, (target * PIXELS_LEFT, target * PIXELS_LEFT))
+    extent = drafted[1][2:] if drafted else sides
+    if image.getexif().get(_ORIENTATION) in _LYING:
+        sides, extent = sides[::-1], extent[::-1]
+    image = _plain(PIL.ImageOps.exif_transpose(image), channels)
     if whole:
-        seen = image.resize((size, size), PIL.Image.Resampling.BILINEAR, box)
+        seen = image.resize((size, size), _BILINEAR, (0, 0, *extent))
     else:
-        scale = target / min(sides)
-        width, height = (max(target, round(side * scale)) for side in sides)
-        left, top = (width - size) // 2, (height - size) // 2
-        resized = image.resize((width, height), PIL.Image.Resampling.BILINEAR, box)
-        seen = resized.crop((left, top, left + size, top + size))
+        seen = _centre(image, sides, extent, size, target)
     return np.asarray(seen, "uint8").reshape(size, size, channels)
+
+
+def _plain(image: PIL.Image.Image, channels: int) -> PIL.Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off what is brighter than 255.
+        image = PIL.Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _centre(
+    image: PIL.Image.Image, sides: tuple[int, int], extent: tuple[float, float], size: int, target: int
+) -> PIL.Image.Image:
+    """The centre of the picture scaled to a shorter side of `target`, computing little more than that.
+
+    Args:
+        sides: width and height of the whole picture.
+        extent: the same in pixels of `image`, which a decoder may have scaled.
+    """
+    scaled = [max(target, round(side * target / min(sides))) for side in sides]
+    # How many scaled pixels to either side one depends on: a pixel of the picture, and room for rounding.
+    margin = math.ceil(max(1, *(long / side for long, side in zip(scaled, sides, strict=True)))) + 1
+    start = [(long - size) // 2 for long in scaled]
+    first = [max(0, begin - margin) for begin in start]
+    last = [min(long, begin + size + margin) for long, begin in zip(scaled, start, strict=True)]
+    box = [
+        place * reach / long
+        for places in (first, last)
+        for place, reach, long in zip(places, extent, scaled, strict=True)
+    ]
+    part = image.resize((last[0] - first[0], last[1] - first[1]), _BILINEAR, tuple(box))
+    left, top = start[0] - first[0], start[1] - first[1]
+    return part.crop((left, top, left + size, top + size))

@@ -6,12 +6,17 @@ from keras_resnet.data.source import Source
 from keras_resnet.errors import UserError
 
 # Up to this side, images that are all of one size are shown whole.
-_SMALL = 64
+SMALL = 64
+# The paper's shorter side, in pixels, of an image whose 224x224 at the centre tests see (section 3.4).
+SHORTER_SIDE = 256 / 224
+# Where a JPEG decoder scales, it leaves so many pixels, down and across, for one of the view: then its filter
+# changes no more than bicubic instead of bilinear would, 2 grey levels in the mean.
+PIXELS_LEFT = 2
 
 
 def shorter_side(size: int) -> int:
-    """Shorter side, in pixels, of the scaled image whose centre tests see: 256 for 224 (section 3.4)."""
-    return round(size * 256 / 224)
+    """Shorter side, in pixels, of the scaled image whose centre tests see: 256 for 224."""
+    return round(size * SHORTER_SIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +67,7 @@ def choose_view(
         UserError: `image_size` is smaller than the net takes, or whole images are to be cropped.
     """
     sides = source.image_shape[:2]
-    whole = None not in sides and max(sides) <= _SMALL
+    whole = None not in sides and max(sides) <= SMALL
     if image_size is None:
         image_size = max(*sides, smallest_size) if whole else default_size
     elif image_size < smallest_size:
@@ -71,12 +76,12 @@ def choose_view(
         )
     if whole and augmentation != "paper":
         raise UserError(
-            f"--augmentation={augmentation} is for images larger than {_SMALL}x{_SMALL} or of several sizes; "
+            f"--augmentation={augmentation} is for images larger than {SMALL}x{SMALL} or of several sizes; "
             f"those of {source.name} are seen whole, and take --augmentation=paper."
         )
     if shift is not None and not whole:
         raise UserError(
-            f"--shift={shift} is for images up to {_SMALL}x{_SMALL}, all of one size; of {source.name} "
+            f"--shift={shift} is for images up to {SMALL}x{SMALL}, all of one size; of {source.name} "
             "training sees crops."
         )
     if shift is not None and shift >= image_size:

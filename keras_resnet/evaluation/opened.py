@@ -8,17 +8,16 @@ import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_resnet.data.view import SMALL
 from keras_resnet.errors import UserError
 
 # How a net's images are prepared, beside its class names in each of its files.
 PREPROCESSING = "preprocessing.json"
 LABELS = "labels.txt"
-# Of a `.keras` file that says nothing of its images: up to this side they were seen whole.
-_SMALL = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +41,10 @@ class OpenedModel:
     probabilities: Callable[[np.ndarray], np.ndarray]
 
 
-def open_model(path: str | os.PathLike, *, threads: int | None = None) -> OpenedModel:
+def open_model(path: str | os.PathLike) -> OpenedModel:
     """A `.tflite` or `.keras` file, a SavedModel folder, or the folder of a run.
 
     Of a run's files, the TFLite one is opened: it takes the least time.
-
-    Args:
-        threads: that a TFLite file computes on; by default as many as there are cores.
 
     Raises:
         UserError: it is none of these, or a net's file that this package did not write.
@@ -59,7 +55,7 @@ def open_model(path: str | os.PathLike, *, threads: int | None = None) -> Opened
             f"{path}: there is no such file or folder; give a .tflite, a .keras, a SavedModel or a run."
         )
     if path.suffix == ".tflite":
-        return _open_tflite(path, threads)
+        return _open_tflite(path)
     if path.suffix == ".keras":
         return _open_keras(path)
     if (path / "saved_model.pb").is_file():
@@ -67,7 +63,7 @@ def open_model(path: str | os.PathLike, *, threads: int | None = None) -> Opened
     if (path / "run.json").is_file():
         for name in ("model.tflite", "model.keras"):
             if (path / name).is_file():
-                return open_model(path / name, threads=threads)
+                return open_model(path / name)
         raise UserError(
             f"{path} is a run that has not been finished: neither model.tflite nor model.keras is there."
         )
@@ -76,19 +72,33 @@ def open_model(path: str | os.PathLike, *, threads: int | None = None) -> Opened
     )
 
 
-def _open_tflite(path: pathlib.Path, threads: int | None) -> OpenedModel:
+def labels_text(class_names: Sequence[str]) -> str:
+    """Class names as a file of labels has them, a line each."""
+    return "".join(f"{name}\n" for name in class_names)
+
+
+def _read_labels(text: str) -> tuple[str, ...]:
+    # Not splitlines(), for which there are more ends of a line than this one.
+    return tuple(text.removesuffix("\n").split("\n"))
+
+
+def _open_tflite(path: pathlib.Path) -> OpenedModel:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        interpreter = Interpreter(os.fspath(path), num_threads=threads or os.cpu_count())
+        interpreter = Interpreter(os.fspath(path), num_threads=os.cpu_count())
         run = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{path} is no TFLite file that can be opened ({_first_line(error)}).") from error
-    told, names = _told_in_zip(path)
-    if run.get_input_details().keys() != {"image"} or run.get_output_details().keys() != {"probabilities"}:
-        raise _foreign(path)
-    shape = run.get_input_details()["image"]["shape"]
-    output = run.get_output_details()["probabilities"]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = bool(json.loads(archive.read(PREPROCESSING))["whole"])
+            names = _read_labels(archive.read(LABELS).decode())
+        shape = run.get_input_details()["image"]["shape"]
+        output = run.get_output_details()["probabilities"]
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise _foreign(path) from error
+    _check_names(path, names, int(output["shape"][-1]))
     scale, zero = output["quantization"]
 
     def one(images: np.ndarray) -> np.ndarray:
@@ -99,16 +109,7 @@ def _open_tflite(path: pathlib.Path, threads: int | None) -> OpenedModel:
         images = np.broadcast_to(images, (*images.shape[:3], shape[3]))
         return np.concatenate([one(np.ascontiguousarray(image[None])) for image in images])
 
-    return OpenedModel(path, int(shape[1]), int(shape[3]), told["whole"], names, probabilities)
-
-
-def _told_in_zip(path: pathlib.Path) -> tuple[dict, tuple[str, ...]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            told = json.loads(archive.read(PREPROCESSING))
-            return told, tuple(archive.read(LABELS).decode().splitlines())
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise _foreign(path) from error
+    return OpenedModel(path, int(shape[1]), int(shape[3]), whole, names, probabilities)
 
 
 def _open_keras(path: pathlib.Path) -> OpenedModel:
@@ -116,25 +117,27 @@ def _open_keras(path: pathlib.Path) -> OpenedModel:
 
     try:
         model = load_model(path)
+        shapes = [tuple(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs)]
     except (ValueError, OSError, TypeError) as error:
         raise UserError(f"{path} is no Keras model that can be opened ({_first_line(error)}).") from error
-    shape = model.inputs[0].shape[1:]
-    if len(model.inputs) != 1 or len(shape) != 3 or None in shape or shape[0] != shape[1]:
+    if len(shapes) != 2 or len(shapes[0]) != 3 or None in shapes[0] or len(shapes[1]) != 1:
         raise UserError(
-            f"{path} takes {[tuple(tensor.shape) for tensor in model.inputs]}, not square images of one size."
+            f"{path} is no net from images of one size to probabilities: its shapes are {shapes}."
         )
-    size, classes = shape[0], model.outputs[0].shape[-1]
+    (size, width, channels), (classes,) = shapes
+    if size != width or channels not in (1, 3):
+        raise UserError(f"{path} takes images of {shapes[0]}, not squares of 1 or 3 channels.")
     try:
-        whole = json.loads((path.parent / "run.json").read_text())["about"]["preprocessing"]["whole"]
+        record = json.loads((path.parent / "run.json").read_text())
+        whole = bool(record["about"]["preprocessing"]["whole"])
     except (OSError, ValueError, KeyError, TypeError):
-        whole = size <= _SMALL
+        whole = size <= SMALL  # as training would have chosen
     try:
-        names = tuple((path.parent / LABELS).read_text(encoding="utf-8").splitlines())
+        names = _read_labels((path.parent / LABELS).read_text(encoding="utf-8"))
     except OSError:
         names = tuple(map(str, range(classes)))
-    if len(names) != classes:
-        raise UserError(f"{path.parent / LABELS} names {len(names)} classes; {path} has {classes}.")
-    return OpenedModel(path, size, shape[2], whole, names, lambda images: model.predict_on_batch(images))
+    _check_names(path, names, classes)
+    return OpenedModel(path, size, channels, whole, names, lambda images: model.predict_on_batch(images))
 
 
 def _open_saved_model(path: pathlib.Path) -> OpenedModel:
@@ -143,15 +146,24 @@ def _open_saved_model(path: pathlib.Path) -> OpenedModel:
     extra = path / "assets.extra"
     try:
         told = json.loads((extra / PREPROCESSING).read_text())
-        names = tuple((extra / LABELS).read_text(encoding="utf-8").splitlines())
+        size, channels, whole = int(told["size"]), int(told["channels"]), bool(told["whole"])
+        names = _read_labels((extra / LABELS).read_text(encoding="utf-8"))
         loaded = tf.saved_model.load(os.fspath(path))
-    except (OSError, ValueError) as error:
+        signature = loaded.signatures["serving_default"]
+        classes = signature.structured_outputs["probabilities"].shape[-1]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path) from error
+    _check_names(path, names, classes)
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         return loaded.serve(images)["probabilities"].numpy()
 
-    return OpenedModel(path, told["size"], told["channels"], told["whole"], names, probabilities)
+    return OpenedModel(path, size, channels, whole, names, probabilities)
+
+
+def _check_names(path: pathlib.Path, names: Sequence[str], classes: int) -> None:
+    if len(names) != classes:
+        raise UserError(f"The labels of {path} name {len(names)} classes; it has {classes}.")
 
 
 def _foreign(path: pathlib.Path) -> UserError:

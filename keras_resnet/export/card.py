@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from keras_resnet.data.view import shorter_side
 from keras_resnet.evaluation.metrics import wilson
+from keras_resnet.export.exports import FILES
 from keras_resnet.export.report import Parity, Report
 from keras_resnet.files import atomic
 from keras_resnet.models.complexity import Complexity
@@ -25,7 +26,7 @@ def write_card(record: Record, report: Report, complexity: Complexity, folder: p
         _facts(record, complexity),
         "![Loss and error against epochs](curves.png)\n\n![Confusion matrix](confusion.png)\n",
         _files(record, report),
-        _use(record),
+        _use(record, report),
         _limits(record),
         _hashes(folder),
     ]
@@ -78,7 +79,9 @@ def _facts(record: Record, complexity: Complexity) -> str:
         "Seed": settings["seed"],
         "Versions": ", ".join(f"{package} {version}" for package, version in about["versions"].items()),
     }
-    return "| | |\n|---|---|\n" + "".join(f"| {name} | {text} |\n" for name, text in rows.items())
+    return "| | |\n|---|---|\n" + "".join(
+        f"| {name} | {str(text).replace('|', chr(92) + '|')} |\n" for name, text in rows.items()
+    )
 
 
 def _augmentation(record: Record) -> str:
@@ -100,8 +103,8 @@ def _files(record: Record, report: Report) -> str:
     return f"""## Files
 
 Loaded again after writing and compared with the Keras model ({100 * report.accuracy:.2f}% accuracy) on \
-{report.images:,} test images. *Agreement* is the share of images for which both name the same class, \
-*difference* the largest one of any probability. Times are medians of one image through the LiteRT \
+{report.images:,} images ({report.data}). *Agreement* is the share of images for which both name the same \
+class, *difference* the largest one of any probability. Times are medians of one image through the LiteRT \
 interpreter on {platform.machine()}.
 
 | file | size | accuracy | agreement | difference | ms, 1 thread | ms, 2 threads |
@@ -119,7 +122,7 @@ def _row(file: Parity) -> str:
     )
 
 
-def _use(record: Record) -> str:
+def _use(record: Record, report: Report) -> str:
     seen = record.about["preprocessing"]
     size, channels = seen["size"], seen["channels"]
     if seen["whole"]:
@@ -130,28 +133,37 @@ def _use(record: Record) -> str:
             f"{size}x{size} at the centre"
         )
     grey = "; of RGB images it sees the grey" if channels == 1 else ""
-    return f"""## Use
+    files = [file.file for file in report.files]
+    parts = [
+        f"""## Use
 
 An image is {cut}. Pixels are plain, 0 to 255{grey}: the {record.about["mean"]} mean is subtracted inside \
 every file. Outputs are probabilities.
-
-### `model.tflite` and its smaller brothers: for phones
+"""
+    ]
+    tflite = [file for file in files if file.endswith(".tflite")]
+    if tflite:
+        integers = " The probabilities of `model_int8.tflite` are uint8, in steps of 1/256."
+        quantized = integers if FILES["int8"] in tflite else ""
+        others = f" ({', '.join(f'`{file}`' for file in tflite[1:])} likewise)" if tflite[1:] else ""
+        parts.append(f"""### `{tflite[0]}`{others}: for phones
 
 One image at a time, uint8 RGB; names and range of pixels are in its metadata, where MediaPipe's \
-`ImageClassifier` finds them.
+`ImageClassifier` finds them.{quantized}
 
 ```python
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-run = Interpreter("model.tflite").get_signature_runner()
+run = Interpreter("{tflite[0]}").get_signature_runner()
 image = np.zeros((1, {size}, {size}, 3), np.uint8)
 probabilities = run(image=image)["probabilities"]
 ```
+""")
+    if "saved_model" in files:
+        parts.append(f"""### `saved_model/`: for servers, with TensorFlow alone
 
-### `saved_model/`: for servers, with TensorFlow alone
-
-`serve_bytes` takes files as they are; `serving_default` takes pixels.
+`serve_bytes` takes files as they are; `serving_default` takes pixels as float32.
 
 ```python
 import tensorflow as tf
@@ -161,8 +173,8 @@ picture = tf.io.encode_png(tf.zeros(({size}, {size}, {channels}), tf.uint8))
 answers = net.signatures["serve_bytes"](image_bytes=tf.stack([picture]))
 probabilities, classes, scores = (answers[name] for name in ("probabilities", "classes", "scores"))
 ```
-
-### `model.keras`: to go on in Keras
+""")
+    parts.append(f"""### `model.keras`: to go on in Keras
 
 ```python
 import keras_resnet
@@ -171,7 +183,8 @@ import numpy as np
 model = keras_resnet.load_model("model.keras")
 probabilities = model.predict(np.zeros((1, {size}, {size}, {channels}), np.uint8))
 ```
-"""
+""")
+    return "\n".join(parts)
 
 
 def _limits(record: Record) -> str:

@@ -15,7 +15,7 @@ class Classifier:
         whole: whether it was trained on whole images or on their centres.
 
     Raises:
-        ValueError: the net is none.
+        ValueError: the net takes or gives something else, or the names do not fit.
     """
 
     net: keras.Model
@@ -39,6 +39,9 @@ class Classifier:
         names = tuple(self.class_names) or tuple(map(str, range(shapes[1][0])))
         if len(names) != shapes[1][0]:
             raise ValueError(f"{net.name} has {shapes[1][0]} classes; got {len(names)} names for them.")
+        broken = [name for name in names if not name.strip() or set("\r\n") & set(name)]
+        if broken:
+            raise ValueError(f"A class name must be one line that is not empty; got {broken[0]!r}.")
         object.__setattr__(self, "class_names", names)
 
     @property

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import pathlib
+import shutil
 
 from keras_resnet.export.web import litertjs_folder
 
@@ -15,6 +17,8 @@ FILES = {
     **{kind: f"model_{kind}.tflite" for kind in TFLITE_KINDS if kind != "float32"},
 }
 WEB = "web"
+# What tells of them.
+_ABOUT = ("README.md", "report.json", "confusion.png", "labels.txt", "model.keras")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Exports:
 
     Args:
         kinds: of `FILES`.
-        litertjs: for the web page, the folder of npm's package @litertjs/core; None for no page.
+        litertjs: for the web page, the folder of npm's package @litertjs/core; None for no page. Its net is
+            the float32 one, which has to be among the kinds.
         max_accuracy_drop: points of 100 that a file may be worse than the model; None for any.
         undecodable: as of `saved_model`.
     """
@@ -41,3 +46,13 @@ class Exports:
         """
         if self.litertjs is not None:
             litertjs_folder(self.litertjs)
+
+
+def remove_exports(folder: pathlib.Path) -> None:
+    """Remove what an earlier training left, before its folder gets other weights."""
+    for name in (*FILES.values(), WEB, *_ABOUT):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import flatbuffers
 import numpy as np
 
-from keras_resnet.evaluation.opened import LABELS, PREPROCESSING
+from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, labels_text
 from keras_resnet.export.classifier import Classifier
 
 _FILE_IDENTIFIER = b"M001"
@@ -96,7 +96,7 @@ def metadata(*, name: str, size: int) -> bytes:
 def archive(classifier: Classifier) -> bytes:
     """The files behind the model that the metadata name: uncompressed, and the same each time."""
     files = {
-        LABELS: "".join(f"{name}\n" for name in classifier.class_names),
+        LABELS: labels_text(classifier.class_names),
         PREPROCESSING: json.dumps(classifier.preprocessing) + "\n",
     }
     written = io.BytesIO()

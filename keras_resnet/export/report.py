@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
+from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
 from keras_resnet.evaluation.opened import open_model
 from keras_resnet.files import atomic
@@ -47,12 +48,14 @@ class Report:
     """What came of comparing.
 
     Args:
-        images: number of test images compared on.
+        data: what images.
+        images: how many.
         accuracy: of the model on them, 0..1.
         confusion: how many images of each class the model took for which.
         files: one entry each.
     """
 
+    data: str
     images: int
     accuracy: float
     confusion: np.ndarray
@@ -74,6 +77,7 @@ def compare(
     files: Mapping[str, pathlib.Path],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     count: int,
+    data: str,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Run the model and its files over (images, labels) and compare.
@@ -82,10 +86,11 @@ def compare(
         files: by what they are: "saved_model", or a kind of `tflite`.
         batches: of uint8 images and integer labels.
         count: of images in all, for the estimate of what is left.
+        data: what images they are.
         tell: takes a line about every ten seconds.
 
     Raises:
-        RuntimeError: a file gives NaN, or a file of float32 not the model's probabilities.
+        UserError: a file gives NaN, or a file of float32 not the model's probabilities.
     """
     opened = {kind: open_model(file) for kind, file in files.items()}
     wanted, answers = [], {kind: [] for kind in opened}
@@ -109,6 +114,7 @@ def compare(
         _parity(kind, files[kind], np.concatenate(given), wanted, truth) for kind, given in answers.items()
     ]
     return Report(
+        data=data,
         images=len(truth),
         accuracy=float(np.mean(best == truth)),
         confusion=confusion_matrix(truth, best, wanted.shape[1]),
@@ -122,7 +128,10 @@ def _parity(
     difference = float(np.abs(given - wanted).max())
     # Written so that a NaN, which is no difference at all, fails as well.
     if not difference <= (_EXACT if kind in _EXACT_KINDS else 1.0):
-        raise RuntimeError(f"{path.name} differs from the model by {difference:.2g} in a probability.")
+        raise UserError(
+            f"{path.name} differs from the model by {difference:.2g} in a probability: it is another net's "
+            "or wrong; remove it or export it again."
+        )
     inside = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     best = given.argmax(axis=1)
     return Parity(

@@ -37,6 +37,8 @@ def export_run(
 ) -> Report:
     """Write the files, compare them with the model, and only then put them in their places; write the card.
 
+    A file that is worse than allowed is not put there, and one of its name that was there goes.
+
     Files that an earlier export left are compared again, so that the card tells of all that are there.
 
     Args:
@@ -46,9 +48,10 @@ def export_run(
         tell: takes a line of progress.
 
     Raises:
-        UserError: a file is worse than the model by more than was allowed. It is removed; the others are
-            in their places.
+        UserError: a file is worse than the model by more than was allowed, the others are in their places;
+            or a file that was there is not this model's, and nothing is changed.
     """
+    folder = folder.resolve()
     names = images.source.class_names
     options = {"class_names": names, "whole": images.view.whole}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as staging:
@@ -62,14 +65,12 @@ def export_run(
             calibration = None
             if kind == "int8":
                 drawn = images.drawn_batches(images.source.train, _CALIBRATION_IMAGES, _BATCH)
-                calibration = (batch.numpy() for batch, _ in drawn)
+                # Read before the converter is at work: it would take a bad image for an error of its own.
+                calibration = [batch.numpy() for batch, _ in drawn]
             tflite(model, written[kind], kind=kind, calibration=calibration, **options)
         if exports.litertjs is not None:
             tell("Writing the web page.")
-            page_model = written.get("float32") or pathlib.Path(staging, "page.tflite")
-            if not page_model.exists():
-                tflite(model, page_model, **options)
-            web_page(page_model, pathlib.Path(staging, WEB), exports.litertjs, title=folder.name)
+            web_page(written["float32"], pathlib.Path(staging, WEB), exports.litertjs, title=folder.name)
         left = {
             kind: folder / name
             for kind, name in FILES.items()
@@ -82,8 +83,10 @@ def export_run(
         drawn = images.drawn_batches(images.source.test, count, _BATCH)
         present = {**written, **left}
         files = {kind: present[kind] for kind in FILES if kind in present}
-        report = compare(model, files, drawn.as_numpy_iterator(), count, tell)
+        data = f"{images.source.name}, split {images.source.test.name}"
+        report = compare(model, files, drawn.as_numpy_iterator(), count, data, tell)
         worse = [] if exports.max_accuracy_drop is None else report.worse(exports.max_accuracy_drop)
+        worse = [file for file in worse if file.file in {path.name for path in written.values()}]
         made = [path.name for path in written.values()] + [WEB] * (exports.litertjs is not None)
         for name in set(made) - {file.file for file in worse}:
             put_in_place(pathlib.Path(staging, name), folder / name)

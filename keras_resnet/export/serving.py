@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_resnet.data import augment
 from keras_resnet.data.decode import crop_batch, crop_view
-from keras_resnet.evaluation.opened import LABELS, PREPROCESSING
+from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, labels_text
 from keras_resnet.export.classifier import Classifier
 from keras_resnet.export.exports import UNDECODABLE
 from keras_resnet.files import atomic
@@ -31,11 +31,11 @@ def saved_model(
 ) -> None:
     """Write a classifier as a SavedModel folder, with BN folded into the convolutions.
 
-    Two signatures: `serving_default` takes `images`, (N, H, W, C) float32, pixels 0..255; those of the net's
-    own size are taken as they are, others are resized and cut as in tests. `serve_bytes` takes `image_bytes`,
-    (N,) strings, files as JPEG or PNG, each seen as in tests. Both give `probabilities` (N, classes), and the
-    best five (or fewer) `classes` (N, 5), their names, and `scores` (N, 5). For Python there is the function
-    `serve` as well, which takes pixels of uint8 or float32.
+    Two signatures, for a batch of at least one: `serving_default` takes `images`, (N, H, W, C) float32,
+    pixels 0..255; those of the net's own size are taken as they are, others are resized and cut as in tests.
+    `serve_bytes` takes `image_bytes`, (N,) strings, files as JPEG or PNG, each seen as in tests. Both give
+    `probabilities` (N, classes), and the best five (or fewer) `classes` (N, 5), their names, and `scores`
+    (N, 5). A signature has one type; in Python the function `serve` takes pixels of uint8 as well.
 
     Args:
         model: takes plain pixels 0..255 of 1 or 3 channels and one size.
@@ -64,8 +64,7 @@ def saved_model(
             extra = pathlib.Path(written, "assets.extra")
             extra.mkdir()
             (extra / PREPROCESSING).write_text(json.dumps(classifier.preprocessing) + "\n")
-            names = "".join(f"{name}\n" for name in classifier.class_names)
-            (extra / LABELS).write_text(names, encoding="utf-8")
+            (extra / LABELS).write_text(labels_text(classifier.class_names), encoding="utf-8")
 
 
 class _Server(tf.Module):
@@ -87,6 +86,7 @@ class _Server(tf.Module):
     def serve(self, images):
         """Pixels, (N, H, W, C) of any type."""
         images = tf.cast(images, tf.float32)
+        tf.debugging.assert_positive(tf.shape(images)[0], "images is empty; a batch needs at least one")
         fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
         images = tf.cond(fits, lambda: images, lambda: crop_batch(images, self._choose, self._size))
         return self._answers(images)
@@ -95,6 +95,7 @@ class _Server(tf.Module):
     def serve_bytes(self, image_bytes):
         """Files, (N,) strings."""
         count = tf.size(image_bytes, tf.int64)
+        tf.debugging.assert_positive(count, "image_bytes is empty; a batch needs at least one file")
 
         def decoded(index, contents):
             return index, crop_view(contents, self._choose, self._size, self._channels)
@@ -113,7 +114,7 @@ class _Server(tf.Module):
             message = [
                 "image_bytes[",
                 first_bad,
-                "] cannot be decoded; it is no JPEG, PNG, GIF, BMP or WebP file",
+                "] cannot be decoded: it is damaged, too large, or no JPEG, PNG, GIF, BMP or WebP file",
             ]
             with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), message)]):
                 images = tf.identity(images)

@@ -34,18 +34,32 @@ class Record:
 
     @property
     def architecture(self) -> Architecture:
-        """The net that was trained."""
+        """The net that was trained.
+
+        Raises:
+            UserError: the record is of another version.
+        """
         return Architecture(**_fields_of(Architecture, self.settings))
 
     @property
     def recipe(self) -> Recipe:
-        """How it was trained."""
+        """How it was trained.
+
+        Raises:
+            UserError: the record is of another version.
+        """
         fields = _fields_of(Recipe, self.settings)
         return Recipe(**{**fields, "mixing": Mixing(**fields["mixing"])})
 
 
 def _fields_of(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """As they were before JSON made lists of tuples."""
+    missing = [field.name for field in dataclasses.fields(kind) if field.name not in settings]
+    if missing:
+        raise UserError(
+            f"{_RECORD} lacks {missing[0]}: the run is of another version of this package; use that one, or "
+            "train anew."
+        )
     values = {field.name: settings[field.name] for field in dataclasses.fields(kind)}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
@@ -54,7 +68,7 @@ def read_record(folder: str | os.PathLike) -> Record | None:
     """What is recorded of the run in this folder, or None where there is none."""
     try:
         read = json.loads(pathlib.Path(folder, _RECORD).read_text())
-        return Record(read["settings"], read["about"], read["results"])
+        return Record(dict(read["settings"]), dict(read["about"]), read["results"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -30,6 +30,13 @@ def trained(net, size=8, channels=1, policy=None):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(random.normal(0, 0.1, layer.moving_mean.shape))
             layer.moving_variance.assign(random.uniform(0.5, 2, layer.moving_variance.shape))
-    # The first sums are of pixels minus 100, not of numbers around 0 and 1.
-    model.get_layer("conv1_bn").moving_variance.assign(model.get_layer("conv1_bn").moving_variance * 1e4)
+    # Answers that differ from image to image: logits of mean 0 and deviation 2 over random ones.
+    images = random.integers(0, 256, (8, size, size, channels), "uint8")
+    features = keras.Model(model.inputs, model.get_layer("avg_pool").output).predict_on_batch(images)
+    classifier = model.get_layer("predictions")
+    logits = features.astype("float32") @ keras.ops.convert_to_numpy(classifier.kernel)
+    scale = 2 / logits.std(axis=0)
+    classifier.set_weights(
+        [classifier.get_weights()[0] * scale, (-logits.mean(axis=0) * scale).astype("float32")]
+    )
     return model

@@ -42,7 +42,7 @@ def _images(size, channels, count=8):
 
 @pytest.mark.parametrize(
     ("kind", "tolerance", "share"),
-    [("float32", 1e-5, 1.0), ("float16", 5e-3, 0.55), ("dynamic", 0.1, 0.35), ("int8", 0.15, 0.35)],
+    [("float32", 1e-5, 1.0), ("float16", 1e-2, 0.55), ("dynamic", 0.2, 0.35), ("int8", 0.25, 0.35)],
 )
 def test_every_kind_gives_the_models_answers(exported, kind, tolerance, share):
     model, folder = exported
@@ -88,7 +88,7 @@ def test_int8_is_integer_throughout_and_takes_pixels_as_they_are(exported):
 
 def test_same_weights_give_the_same_bytes(exported, tmp_path):
     model, folder = exported
-    for kind in ("float32", "int8"):
+    for kind in ("float32", "float16", "dynamic", "int8"):
         calibration = _calibration() if kind == "int8" else None
         again = tmp_path / "again.tflite"
         export.tflite(model, again, kind=kind, class_names=NAMES, calibration=calibration)
@@ -201,9 +201,10 @@ def test_mediapipe_names_the_classes(exported, kind):
         ({"kind": "int8"}, "calibration must be given for int8"),
         ({"calibration": [np.zeros((1, 8, 8, 1))]}, "for nothing else"),
         ({"class_names": ["one"]}, "cifar_resnet8 has 10 classes; got 1 names"),
+        ({"class_names": ["two\nlines"] * 10}, "must be one line that is not empty"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
-    ids=["kind", "no calibration", "useless calibration", "names", "batch"],
+    ids=["kind", "no calibration", "useless calibration", "names", "lines", "batch"],
 )
 def test_wrong_arguments_are_refused(exported, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ from nets import NETS, trained
 
 from keras_resnet import export
 from keras_resnet.data import digits
+from keras_resnet.errors import UserError
 from keras_resnet.export.report import compare
 
 
@@ -35,7 +36,7 @@ def _other(model, factor):
 
 def test_files_give_the_models_probabilities(exported, tmp_path):
     model, files = exported
-    report = compare(model, files, _batches(), 355)
+    report = compare(model, files, _batches(), 355, "digits")
     images, labels = digits.load("test")
     best = model.predict(images, verbose=0).argmax(-1)
     assert report.images == 355
@@ -59,8 +60,8 @@ def test_files_give_the_models_probabilities(exported, tmp_path):
 def test_file_of_another_net_does_not_pass(exported, tmp_path, factor):
     model, _ = exported
     export.tflite(_other(model, factor), tmp_path / "model.tflite")
-    with pytest.raises(RuntimeError, match=r"model\.tflite differs from the model"):
-        compare(model, {"float32": tmp_path / "model.tflite"}, _batches(), 355)
+    with pytest.raises(UserError, match=r"model\.tflite differs from the model"):
+        compare(model, {"float32": tmp_path / "model.tflite"}, _batches(), 355, "digits")
 
 
 def test_worse_files_are_found(exported, tmp_path):
@@ -68,7 +69,9 @@ def test_worse_files_are_found(exported, tmp_path):
     export.tflite(_other(model, -1), tmp_path / "model_int8.tflite")
     images = digits.load("test")[0]
     right = model.predict(images, verbose=0).argmax(-1)
-    report = compare(model, {**files, "int8": tmp_path / "model_int8.tflite"}, [(images, right)], 355)
+    report = compare(
+        model, {**files, "int8": tmp_path / "model_int8.tflite"}, [(images, right)], 355, "digits"
+    )
     assert report.accuracy == 1
     drop = 100 * (report.accuracy - report.files[2].accuracy)
     assert drop > 50

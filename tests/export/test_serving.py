@@ -4,6 +4,7 @@ import subprocess
 import sys
 import urllib.request
 
+import keras
 import numpy as np
 import pytest
 import rest_server
@@ -54,10 +55,22 @@ def test_pixels_of_the_nets_size_are_taken_as_they_are(exported):
 
 def test_fractions_of_pixels_count(exported):
     _, folder = exported
-    image = np.full((1, 32, 32, 3), 100.75, "float32")
-    given = _served(folder / "centre", "serving_default", images=tf.constant(image))["probabilities"]
-    whole = _served(folder / "centre", "serving_default", images=tf.constant(np.floor(image)))
-    assert np.abs(given - whole["probabilities"]).max() > 1e-5
+    image = np.random.default_rng(3).integers(0, 255, (1, 32, 32, 3)).astype("float32")
+    images = np.concatenate([image, image + 0.75])
+    given = _served(folder / "centre", "serving_default", images=tf.constant(images))["probabilities"]
+    assert np.abs(given[0] - given[1]).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("serving_default", {"images": tf.zeros((0, 32, 32, 3))}),
+        ("serve_bytes", {"image_bytes": tf.zeros((0,), tf.string)}),
+    ],
+)
+def test_batch_of_none_is_refused(exported, name, inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is empty; a batch needs at least one"):
+        _served(exported[1] / "centre", name, **inputs)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -109,12 +122,20 @@ def test_opened_again_it_gives_the_models_answers(exported):
 
 
 def test_net_of_few_classes_and_grey_images(tmp_path):
-    model = trained(NETS["plain"])
-    export.saved_model(model, tmp_path / "net")
+    image = keras.Input((8, 8, 1), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(pooled), name="few")
+    names = ("eins", "zwei\u2028", "drei")
+    export.saved_model(model, tmp_path / "net", class_names=names)
     images, _ = digits.load("test")
     given = _served(tmp_path / "net", "serving_default", images=tf.constant(images[:3], tf.float32))
     np.testing.assert_allclose(given["probabilities"], model.predict(images[:3], verbose=0), atol=1e-5)
-    assert given["classes"][0, 0].decode() == str(given["probabilities"][0].argmax())
+    assert given["classes"].shape == given["scores"].shape == (3, 3)
+    assert open_model(tmp_path / "net").class_names == names
+    # Kinds of files whose decoders know no grey.
+    files = [encoded(small(0), kind) for kind in ("GIF", "BMP", "WEBP", "PNG")]
+    served = _served(tmp_path / "net", "serve_bytes", image_bytes=tf.constant(files))["probabilities"]
+    np.testing.assert_allclose(served, served[3:].repeat(4, axis=0), atol=2e-2)
 
 
 def test_wrong_choice_is_refused(exported, tmp_path):

@@ -3,7 +3,9 @@ import { loadAndCompile, loadLiteRt, Tensor } from "./litert/index.js";
 
 const element = (id) => document.getElementById(id);
 const TOP = 5;
+const ONE = 2 ** 22; // a weight of 1 in whole numbers
 
+let shows = 0; // which picture is the latest
 const about = await (await fetch("about.json")).json();
 document.title = element("title").textContent = about.title;
 let model;
@@ -27,7 +29,8 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 }
 
 async function show(file) {
-  if (!file) return;
+  if (!file || !model) return;
+  const own = ++shows;
   element("answers").replaceChildren();
   let picture;
   try {
@@ -43,6 +46,7 @@ async function show(file) {
   const start = performance.now();
   const scores = await probabilities(pixels);
   const took = performance.now() - start;
+  if (own !== shows) return;
   element("status").textContent = `${file.name}: ${took.toFixed(1)} ms.`;
   const best = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, TOP);
   element("answers").replaceChildren(...best.map((index) => answer(about.class_names[index], scores[index])));
@@ -70,7 +74,8 @@ async function probabilities(pixels) {
   return scores;
 }
 
-// The picture as tests see it: all of it, or the centre of a larger scale.
+// The picture as tests see it: all of it, or the centre of a larger scale. Upright, as browsers show it; what is
+// transparent is seen as black.
 function seen(picture) {
   const { width, height } = picture;
   const canvas = new OffscreenCanvas(width, height);
@@ -86,8 +91,9 @@ function seen(picture) {
   return scaled(data, width, height, [across, down], corner);
 }
 
-// RGB of the square at `corner` of the picture scaled to `[across, down]`: bilinear, antialiased, rounded between
-// rows and columns, as Pillow does. Canvases scale by filters of their own, each browser by another.
+// RGB of the square at `corner` of the picture scaled to `[across, down]`: bilinear, antialiased, computed in whole
+// numbers and rounded between columns and rows, as Pillow does. Canvases scale by filters of their own, each browser
+// by another.
 function scaled(rgba, width, height, [across, down], [left, top]) {
   const { size } = about;
   const columns = filter(width, across, left, size);
@@ -99,7 +105,7 @@ function scaled(rgba, width, height, [across, down], [left, top]) {
       for (let c = 0; c < 3; c++) {
         let sum = 0;
         for (let k = 0; k < weights.length; k++) sum += weights[k] * rgba[(y * width + first + k) * 4 + c];
-        narrow[(y * size + x) * 3 + c] = sum;
+        narrow[(y * size + x) * 3 + c] = rounded(sum);
       }
     }
   }
@@ -109,7 +115,7 @@ function scaled(rgba, width, height, [across, down], [left, top]) {
     for (let i = 0; i < size * 3; i++) {
       let sum = 0;
       for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(first + k) * size * 3 + i];
-      pixels[y * size * 3 + i] = sum;
+      pixels[y * size * 3 + i] = rounded(sum);
     }
   }
   return new Uint8Array(pixels.buffer);
@@ -126,6 +132,10 @@ function filter(length, scaledLength, start, count) {
     const weights = [];
     for (let k = first; k <= last; k++) weights.push(Math.max(0, 1 - Math.abs(k + 0.5 - centre) / reach));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return { first, weights: weights.map((weight) => weight / total) };
+    return { first, weights: weights.map((weight) => Math.floor((weight / total) * ONE + 0.5)) };
   });
+}
+
+function rounded(sum) {
+  return Math.floor((sum + ONE / 2) / ONE);
 }
