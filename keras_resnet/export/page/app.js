@@ -3,7 +3,6 @@ import { loadAndCompile, loadLiteRt, Tensor } from "./litert/index.js";
 
 const element = (id) => document.getElementById(id);
 const TOP = 5;
-const ONE = 2 ** 22; // a weight of 1 in whole numbers
 
 let shows = 0; // which picture is the latest
 const about = await (await fetch("about.json")).json();
@@ -76,7 +75,7 @@ async function probabilities(pixels) {
 
 // The picture as tests see it: all of it, or the centre of a larger scale. Upright, as browsers show it; what is
 // transparent is seen as black.
-function seen(picture) {
+export function seen(picture) {
   const { width, height } = picture;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -91,21 +90,20 @@ function seen(picture) {
   return scaled(data, width, height, [across, down], corner);
 }
 
-// RGB of the square at `corner` of the picture scaled to `[across, down]`: bilinear, antialiased, computed in whole
-// numbers and rounded between columns and rows, as Pillow does. Canvases scale by filters of their own, each browser
-// by another.
+// RGB of the square at `corner` of the picture scaled to `[across, down]`: bilinear, antialiased. Canvases scale by
+// filters of their own, each browser by another.
 function scaled(rgba, width, height, [across, down], [left, top]) {
   const { size } = about;
   const columns = filter(width, across, left, size);
   const rows = filter(height, down, top, size);
-  const narrow = new Uint8ClampedArray(height * size * 3);
+  const narrow = new Float32Array(height * size * 3);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < size; x++) {
       const { first, weights } = columns[x];
       for (let c = 0; c < 3; c++) {
         let sum = 0;
         for (let k = 0; k < weights.length; k++) sum += weights[k] * rgba[(y * width + first + k) * 4 + c];
-        narrow[(y * size + x) * 3 + c] = rounded(sum);
+        narrow[(y * size + x) * 3 + c] = sum;
       }
     }
   }
@@ -115,7 +113,7 @@ function scaled(rgba, width, height, [across, down], [left, top]) {
     for (let i = 0; i < size * 3; i++) {
       let sum = 0;
       for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(first + k) * size * 3 + i];
-      pixels[y * size * 3 + i] = rounded(sum);
+      pixels[y * size * 3 + i] = sum;
     }
   }
   return new Uint8Array(pixels.buffer);
@@ -132,10 +130,6 @@ function filter(length, scaledLength, start, count) {
     const weights = [];
     for (let k = first; k <= last; k++) weights.push(Math.max(0, 1 - Math.abs(k + 0.5 - centre) / reach));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return { first, weights: weights.map((weight) => Math.floor((weight / total) * ONE + 0.5)) };
+    return { first, weights: weights.map((weight) => weight / total) };
   });
-}
-
-function rounded(sum) {
-  return Math.floor((sum + ONE / 2) / ONE);
 }
