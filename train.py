@@ -6,7 +6,7 @@ keras_resnet/commands/train.py.
 
 import sys
 
-from keras_resnet.commands.main import main
+from keras_resnet.commands.main import run_and_exit
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    run_and_exit(["train", *sys.argv[1:]])

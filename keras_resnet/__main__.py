@@ -1,7 +1,5 @@
 """`python -m keras_resnet` is `keras-resnet`."""
 
-import sys
+from keras_resnet.commands.main import run_and_exit
 
-from keras_resnet.commands.main import main
-
-sys.exit(main())
+run_and_exit()

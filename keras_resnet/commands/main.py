@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from absl import flags
 
@@ -24,6 +25,18 @@ _COMMANDS = {
     "data inspect": "keras_resnet.commands.data_inspect",
     "data validate": "keras_resnet.commands.data_validate",
 }
+
+
+def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
+    """`main`, and the end of the process with its status."""
+    status = main(argv)
+    if status and "tensorflow" in sys.modules:
+        # A thread that reads images may still be at work when an error ends a command; Python's own end waits
+        # for it for ever, or aborts.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

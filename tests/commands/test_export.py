@@ -200,20 +200,3 @@ def test_interrupted_export_leaves_the_files_as_they_were(run, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         _export(run, "--tflite=float32")
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-
-
-def test_mistakes_are_refused(run, tmp_path):
-    (tmp_path / "empty").mkdir()
-    for arguments, message in {
-        (run,): "nothing to export",
-        (run, "--tflite=int4"): "--tflite=int4 is none of saved_model, float32, float16, dynamic, int8, web",
-        (run, "--tflite=web"): "--tflite=web is no TFLite file; write --web",
-        (run, "--web", f"--litertjs={tmp_path}"): "needs the npm package @litertjs/core",
-        (tmp_path / "empty", "--saved_model"): "is not the folder of a finished run",
-        (run, "--saved_model", "--undecodable=skip"): "should be one of <error|nan>",
-        (): "RUN is missing",
-    }.items():
-        result = run_command("export", *arguments)
-        assert result.returncode == 2
-        assert message in result.stderr
-        assert "Traceback" not in result.stderr
