@@ -48,6 +48,7 @@ def onnx_runtime(options):
     import torch
     import torchvision
     from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
     from torch_cifar import cifar_resnet
 
     size = SIZES[options.depth]
@@ -68,10 +69,12 @@ def onnx_runtime(options):
         given = (torch.from_numpy(images[:1]),)
         torch.onnx.export(net.eval(), given, file, input_names=["image"], dynamo=False)
         if options.bits == 8:
-            # As its documentation advises for x86: one scale for each channel, unsigned activations.
-            whole, file = file, str(pathlib.Path(folder, "int8.onnx"))
+            # The fastest of nine ways: prepared as its documentation advises (four times as slow without it),
+            # one scale for each channel, unsigned activations.
+            prepared, whole, file = str(pathlib.Path(folder, "prepared.onnx")), file, file + ".int8"
+            quant_pre_process(whole, prepared)
             quantization.quantize_static(
-                whole,
+                prepared,
                 file,
                 Calibration(),
                 per_channel=True,

@@ -59,6 +59,7 @@ def _facts(record: Record, complexity: Complexity) -> str:
     shape = f"{seen['size']}x{seen['size']}x{seen['channels']}"
     steps = settings["train_images"] // recipe.batch_size
     averaged = f", averaged weights ({recipe.ema:g})" if recipe.ema else ""
+    decayed = "all weights" if recipe.decay == "all" else recipe.decay
     rows = {
         "Data": f"{settings['dataset']}: {settings['train_images']:,} training images of "
         f"`{settings['train_split']}`, {settings['validation_images']:,} test images, "
@@ -66,9 +67,9 @@ def _facts(record: Record, complexity: Complexity) -> str:
         "Net": f"{net.name}, {_kind(record)}, variant {net.variant}",
         "Trainable parameters": f"{complexity.parameters:,}",
         "Multiply-adds an image": f"{complexity.macs:,} at {shape}",
-        "Recipe": f"SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of "
-        f"{recipe.decay} weights{averaged}, batch {recipe.batch_size}, {recipe.total_epochs(steps)} epochs; "
-        f"learning rate {describe_schedule(recipe, steps)}",
+        "Recipe": f"SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of {decayed}"
+        f"{averaged}, batch {recipe.batch_size}, {recipe.total_epochs(steps)} epochs; learning rate "
+        f"{describe_schedule(recipe, steps)}",
         "Source of the recipe": recipe.source,
         "Augmentation": _augmentation(record),
         "Precision of the training": {"none": "float32"}.get(
@@ -87,7 +88,7 @@ def _facts(record: Record, complexity: Complexity) -> str:
 def _augmentation(record: Record) -> str:
     settings, mixing = record.settings, record.settings["mixing"]
     if record.about["preprocessing"]["whole"]:
-        what = f"shifted by up to {settings['shift']} pixels"
+        what = f"shifted by up to {settings['shift']} pixel(s)"
     elif settings["augmentation"] == "inception":
         what = "random rectangles of 8% to 100% of the area"
     else:
