@@ -59,6 +59,7 @@ print(json.dumps({"differences": differences, "answers": channels_last}))
 """
 
 
+@pytest.mark.slow
 def test_logits_are_the_same_on_jax():
     golden = os.path.dirname(parity_with_torchvision.__file__)
     result = subprocess.run(
