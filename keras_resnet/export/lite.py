@@ -102,13 +102,15 @@ def _calibrating(batches: Iterable[np.ndarray], batch_size: int) -> Iterator[dic
 
     The scale of the input then is 1, and a pixel is its own integer.
     """
-    waiting = np.zeros((0,))
+    waiting, given = None, 0
     for images in batches:
         images = np.broadcast_to(images, (*images.shape[:3], 3)).astype("float32")
-        if waiting.ndim == 1:
+        if waiting is None:
             images[0, 0, 0], images[0, -1, -1] = 0, 255
             waiting = images[:0]
         waiting = np.concatenate([waiting, images])
         while len(waiting) >= batch_size:
             yield {"image": waiting[:batch_size]}
-            waiting = waiting[batch_size:]
+            waiting, given = waiting[batch_size:], given + batch_size
+    if not given:
+        raise ValueError(f"calibration must give at least one batch of {batch_size} images.")

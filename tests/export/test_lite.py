@@ -203,8 +203,12 @@ def test_mediapipe_names_the_classes(exported, kind):
         ({"class_names": ["one"]}, "cifar_resnet8 has 10 classes; got 1 names"),
         ({"class_names": ["two\nlines"] * 10}, "must be one line that is not empty"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        (
+            {"kind": "int8", "batch_size": 9, "calibration": [np.zeros((8, 8, 8, 1), "uint8")]},
+            "calibration must give at least one batch of 9 images",
+        ),
     ],
-    ids=["kind", "no calibration", "useless calibration", "names", "lines", "batch"],
+    ids=["kind", "no calibration", "useless calibration", "names", "lines", "batch", "too few"],
 )
 def test_wrong_arguments_are_refused(exported, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
