@@ -77,7 +77,8 @@ def labels_text(class_names: Sequence[str]) -> str:
     return "".join(f"{name}\n" for name in class_names)
 
 
-def _read_labels(text: str) -> tuple[str, ...]:
+def read_labels(text: str) -> tuple[str, ...]:
+    """Class names of a file of labels."""
     # Not splitlines(), for which there are more ends of a line than this one.
     return tuple(text.removesuffix("\n").split("\n"))
 
@@ -93,7 +94,7 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
     try:
         with zipfile.ZipFile(path) as archive:
             whole = bool(json.loads(archive.read(PREPROCESSING))["whole"])
-            names = _read_labels(archive.read(LABELS).decode())
+            names = read_labels(archive.read(LABELS).decode())
         shape = run.get_input_details()["image"]["shape"]
         output = run.get_output_details()["probabilities"]
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
@@ -133,7 +134,7 @@ def _open_keras(path: pathlib.Path) -> OpenedModel:
     except (OSError, ValueError, KeyError, TypeError):
         whole = size <= SMALL  # as training would have chosen
     try:
-        names = _read_labels((path.parent / LABELS).read_text(encoding="utf-8"))
+        names = read_labels((path.parent / LABELS).read_text(encoding="utf-8"))
     except OSError:
         names = tuple(map(str, range(classes)))
     _check_names(path, names, classes)
@@ -147,7 +148,7 @@ def _open_saved_model(path: pathlib.Path) -> OpenedModel:
     try:
         told = json.loads((extra / PREPROCESSING).read_text())
         size, channels, whole = int(told["size"]), int(told["channels"]), bool(told["whole"])
-        names = _read_labels((extra / LABELS).read_text(encoding="utf-8"))
+        names = read_labels((extra / LABELS).read_text(encoding="utf-8"))
         loaded = tf.saved_model.load(os.fspath(path))
         signature = loaded.signatures["serving_default"]
         classes = signature.structured_outputs["probabilities"].shape[-1]

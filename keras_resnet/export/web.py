@@ -9,7 +9,7 @@ import zipfile
 
 from keras_resnet.data.view import shorter_side
 from keras_resnet.errors import UserError
-from keras_resnet.evaluation.opened import LABELS, PREPROCESSING
+from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, read_labels
 from keras_resnet.files import atomic
 
 _PACKAGE = "@litertjs/core"
@@ -55,7 +55,7 @@ def web_page(
     needed = _needed(litertjs_folder(litertjs))
     with zipfile.ZipFile(tflite) as archive:
         told = json.loads(archive.read(PREPROCESSING))
-        class_names = archive.read(LABELS).decode().splitlines()
+        class_names = read_labels(archive.read(LABELS).decode())
     about = {**told, "class_names": class_names, "shorter_side": shorter_side(told["size"]), "title": title}
     with atomic(path) as written:
         for target, source in needed.items():

@@ -32,7 +32,7 @@ def npm(tmp_path):
 
 @pytest.mark.parametrize("given", [".", "node_modules/@litertjs/core"])
 def test_the_folder_holds_all_that_the_page_loads(npm, tmp_path, given):
-    names = [f"<{number}> & ü" for number in range(10)]
+    names = [f"<{number}> & ü\u2028" for number in range(10)]
     export.tflite(trained(NETS["A"]), tmp_path / "net.tflite", class_names=names, whole=False)
     web_page(tmp_path / "net.tflite", tmp_path / "web", npm / given, title="a net")
     files = {
