@@ -150,7 +150,8 @@ def test_seed_repeats_the_run(tmp_path):
         pytest.param(["--mixed_precision=bfloat16"], marks=pytest.mark.slow),
         # A CPU computes float16 by way of float32, and slowly.
         pytest.param(["--mixed_precision=float16"], marks=pytest.mark.slow),
-        ["--jit_compile", "--rematerialize=conv3,conv4"],
+        # What both do is tested in tests/training/test_blockwise.py.
+        pytest.param(["--jit_compile", "--rematerialize=conv3,conv4"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
