@@ -38,6 +38,11 @@ def put_in_place(written: pathlib.Path, path: pathlib.Path) -> None:
     _to_disk(path.parent)
 
 
+def files_in(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files below a folder, in order; of a file, itself."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
 @contextlib.contextmanager
 def told_if_not_written(path: str | os.PathLike) -> Iterator[None]:
     """For a file that a long run can go on without: an error of the disk becomes a warning."""

@@ -55,16 +55,13 @@ def run(run_folder: str) -> None:
 
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline
+    from keras_resnet.evaluation.opened import load_keras
     from keras_resnet.export.run import export_run
-    from keras_resnet.models.saving import load_model
 
     images = Pipeline(
         source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), record.settings["seed"]
     )
-    try:
-        model = load_model(folder / "model.keras")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{folder / 'model.keras'} is no Keras model that can be opened: {error}") from error
+    model = load_keras(folder / "model.keras")
     with images.bad_images.told():
         report = export_run(folder, record, model, images, exports)
     exported.tell(report, folder)

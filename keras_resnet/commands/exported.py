@@ -3,6 +3,8 @@
 import pathlib
 from typing import TYPE_CHECKING
 
+from keras_resnet.files import files_in
+
 if TYPE_CHECKING:
     from keras_resnet.export.report import Report
 
@@ -39,6 +41,5 @@ def tell(report: "Report", folder: pathlib.Path) -> None:
 
 
 def _size(path: pathlib.Path) -> str:
-    inside = path.rglob("*") if path.is_dir() else [path]
-    size = sum(file.stat().st_size for file in inside if file.is_file())
+    size = sum(file.stat().st_size for file in files_in(path))
     return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -9,11 +9,15 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_resnet.data.view import SMALL
 from keras_resnet.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 # How a net's images are prepared, beside its class names in each of its files.
 PREPROCESSING = "preprocessing.json"
@@ -113,31 +117,38 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
     return OpenedModel(path, int(shape[1]), int(shape[3]), whole, names, probabilities)
 
 
-def _open_keras(path: pathlib.Path) -> OpenedModel:
+def load_keras(path: pathlib.Path) -> "keras.Model":
+    """The net of a `.keras` file.
+
+    Raises:
+        UserError: it is none.
+    """
     from keras_resnet.models.saving import load_model
 
     try:
-        model = load_model(path)
-        shapes = [tuple(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs)]
+        return load_model(path)
     except (ValueError, OSError, TypeError) as error:
         raise UserError(f"{path} is no Keras model that can be opened ({_first_line(error)}).") from error
-    if len(shapes) != 2 or len(shapes[0]) != 3 or None in shapes[0] or len(shapes[1]) != 1:
-        raise UserError(
-            f"{path} is no net from images of one size to probabilities: its shapes are {shapes}."
-        )
-    (size, width, channels), (classes,) = shapes
-    if size != width or channels not in (1, 3):
-        raise UserError(f"{path} takes images of {shapes[0]}, not squares of 1 or 3 channels.")
+
+
+def _open_keras(path: pathlib.Path) -> OpenedModel:
+    from keras_resnet.evaluation.classifier import Classifier
+
+    model = load_keras(path)
+    try:
+        classifier = Classifier(model)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is no net from images of one size to probabilities: {error}") from error
+    size, channels, names = classifier.size, classifier.channels, classifier.class_names
     try:
         record = json.loads((path.parent / "run.json").read_text())
         whole = bool(record["about"]["preprocessing"]["whole"])
     except (OSError, ValueError, KeyError, TypeError):
         whole = size <= SMALL  # as training would have chosen
-    try:
-        names = read_labels((path.parent / LABELS).read_text(encoding="utf-8"))
-    except OSError:
-        names = tuple(map(str, range(classes)))
-    _check_names(path, names, classes)
+    labels = path.parent / LABELS
+    if labels.is_file():
+        names = read_labels(labels.read_text(encoding="utf-8"))
+        _check_names(path, names, len(classifier.class_names))
     return OpenedModel(path, size, channels, whole, names, lambda images: model.predict_on_batch(images))
 
 

@@ -9,7 +9,7 @@ from keras_resnet.data.view import shorter_side
 from keras_resnet.evaluation.metrics import wilson
 from keras_resnet.export.exports import FILES
 from keras_resnet.export.report import Parity, Report
-from keras_resnet.files import atomic
+from keras_resnet.files import atomic, files_in
 from keras_resnet.models.complexity import Complexity
 from keras_resnet.training.plan import describe_schedule
 from keras_resnet.training.progress import format_seconds
@@ -213,7 +213,7 @@ def _hashes(folder: pathlib.Path) -> str:
 def _shipped(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for pattern in _SHIPPED:
         for path in sorted(folder.glob(pattern)):
-            yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+            yield from files_in(path)
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.export.classifier import Classifier
+from keras_resnet.evaluation.classifier import Classifier
 from keras_resnet.export.exports import TFLITE_KINDS
 from keras_resnet.export.metadata import archive, metadata
 from keras_resnet.export.pack import packed

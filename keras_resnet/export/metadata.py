@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import flatbuffers
 import numpy as np
 
+from keras_resnet.evaluation.classifier import Classifier
 from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, labels_text
-from keras_resnet.export.classifier import Classifier
 
 _FILE_IDENTIFIER = b"M001"
 # The oldest reader of all that is used here.

@@ -13,7 +13,7 @@ import numpy as np
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
 from keras_resnet.evaluation.opened import open_model
-from keras_resnet.files import atomic
+from keras_resnet.files import atomic, files_in
 
 # Above the rounding of float32 sums in another order, far below anything that changes an answer.
 _EXACT, _EXACT_KINDS = 1e-3, ("saved_model", "float32")
@@ -132,11 +132,10 @@ def _parity(
             f"{path.name} differs from the model by {difference:.2g} in a probability: it is another net's "
             "or wrong; remove it or export it again."
         )
-    inside = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     best = given.argmax(axis=1)
     return Parity(
         file=path.name,
-        size=sum(file.stat().st_size for file in inside),
+        size=sum(file.stat().st_size for file in files_in(path)),
         accuracy=float(np.mean(best == truth)),
         agreement=float(np.mean(best == wanted.argmax(axis=1))),
         difference=difference,

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_resnet.data import augment
 from keras_resnet.data.decode import crop_batch, crop_view
+from keras_resnet.evaluation.classifier import Classifier
 from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, labels_text
-from keras_resnet.export.classifier import Classifier
 from keras_resnet.export.exports import UNDECODABLE
 from keras_resnet.files import atomic
 from keras_resnet.models.deep import room_to_recurse

@@ -1,4 +1,4 @@
-"""What every exported file needs to know of a net."""
+"""What every file of a net says of it, and what a net has to be for that."""
 
 import dataclasses
 
@@ -31,10 +31,10 @@ class Classifier:
             )
         height, width, channels = shapes[0]
         if None in shapes[0]:
-            raise ValueError(f"{net.name} takes images of any size {shapes[0]}; an export needs a fixed one.")
+            raise ValueError(f"{net.name} takes images of any size {shapes[0]}; a file needs a fixed one.")
         if height != width or channels not in (1, 3):
             raise ValueError(
-                f"{net.name} takes images of {shapes[0]}; exports are for squares of 1 or 3 channels."
+                f"{net.name} takes images of {shapes[0]}; files are for squares of 1 or 3 channels."
             )
         names = tuple(self.class_names) or tuple(map(str, range(shapes[1][0])))
         if len(names) != shapes[1][0]:
