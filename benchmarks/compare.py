@@ -5,6 +5,7 @@ no side runs beside another, and a slow minute of the machine meets all of them.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
@@ -100,7 +101,10 @@ def _measure(benchmark: Benchmark, options: argparse.Namespace) -> dict[str, lis
     with contextlib.ExitStack() as running:
         workers = {}
         if not benchmark.fresh:
-            workers = {name: running.enter_context(_Worker(benchmark, name)) for name in benchmark.sides}
+            # Two prepare at a time: imports and tracing take one core, and nothing is measured yet.
+            with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+                ready = pool.map(lambda name: _Worker(benchmark, name), benchmark.sides)
+                workers = {worker.side: running.enter_context(worker) for worker in ready}
         for repetition in range(options.repetitions):
             # Every second round the other way round, so that no side always follows the same one.
             for name in list(benchmark.sides)[:: 1 if repetition % 2 == 0 else -1]:
@@ -135,7 +139,7 @@ class _Worker:
             text=True,
             env=environment,
         )
-        self._side = side
+        self.side = side
         self._expect("READY")
 
     def __enter__(self):
@@ -154,7 +158,7 @@ class _Worker:
         for line in self._process.stdout:
             if line.startswith(word):
                 return line.removeprefix(word)
-        raise SystemExit(f"{self._side} ended before its time; set BENCH_VERBOSE=1 to see why.")
+        raise SystemExit(f"{self.side} ended before its time; set BENCH_VERBOSE=1 to see why.")
 
 
 def in_a_process(script: str, *arguments: object) -> dict:
