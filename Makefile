@@ -23,7 +23,7 @@ test-slow: .venv/test-installed
 test-browser: .venv/browser-installed
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-# Side by side with what users would pick instead; an hour and a half, with nothing else running.
+# Side by side with what users would pick instead; an hour, with nothing else running.
 bench: .venv/bench-installed
 	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
