@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from keras_resnet._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from keras_resnet import export, training
+    from keras_resnet import evaluation, export, training
     from keras_resnet.models.architectures import Architecture
     from keras_resnet.models.blocks import (
         basic_block,
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         zero_padding_shortcut,
     )
     from keras_resnet.models.complexity import complexity
+    from keras_resnet.models.growth import deepen
     from keras_resnet.models.layers import conv_bn, dense_bn
     from keras_resnet.models.resnet import (
         CifarPlainNet,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         ResNet152,
     )
     from keras_resnet.models.saving import load_model
-    from keras_resnet.models.surgery import fold_batch_norm
+    from keras_resnet.models.surgery import fold_batch_norm, fully_convolutional
 
 __version__ = "0.1.0"
 
@@ -51,10 +52,13 @@ __all__ = [
     "bottleneck_block",
     "complexity",
     "conv_bn",
+    "deepen",
     "dense_block",
     "dense_bn",
+    "evaluation",
     "export",
     "fold_batch_norm",
+    "fully_convolutional",
     "identity_shortcut",
     "load_model",
     "projection_shortcut",
@@ -72,9 +76,12 @@ __getattr__, __dir__ = lazy_names(
         "Architecture": "keras_resnet.models.architectures",
         "complexity": "keras_resnet.models.complexity",
         "conv_bn": "keras_resnet.models.layers",
+        "deepen": "keras_resnet.models.growth",
         "dense_bn": "keras_resnet.models.layers",
         "fold_batch_norm": "keras_resnet.models.surgery",
+        "fully_convolutional": "keras_resnet.models.surgery",
         "load_model": "keras_resnet.models.saving",
+        "evaluation": "keras_resnet.evaluation",
         "export": "keras_resnet.export",
         "training": "keras_resnet.training",
         "basic_block": _BLOCKS,

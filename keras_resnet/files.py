@@ -6,6 +6,8 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+from keras_resnet.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -36,6 +38,26 @@ def put_in_place(written: pathlib.Path, path: pathlib.Path) -> None:
         os.replace(path, written.with_name(f"old-{written.name}"))
     os.replace(written, path)
     _to_disk(path.parent)
+
+
+def check_writable(path: str | os.PathLike, told: str) -> None:
+    """Refuse a folder that nothing can be written to, or that cannot be made.
+
+    Args:
+        told: what the user gave, as `--output_dir=...`.
+
+    Raises:
+        UserError: with the reason.
+    """
+    path = pathlib.Path(path).absolute()
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass  # permissions alone do not tell: the file system may refuse as well
+    except OSError as error:
+        raise UserError(
+            f"{told} cannot be written to ({nearest}: {error.strerror}); give a folder that can."
+        ) from error
 
 
 def files_in(path: pathlib.Path) -> list[pathlib.Path]:

@@ -17,7 +17,8 @@ ROOMS = {
     "training": {"models", "data"},
     "evaluation": {"models", "data", "training"},
     "export": {"models", "data", "training", "evaluation"},
-    "commands": {"models", "data", "training", "evaluation", "export"},
+    "experiments": {"models", "data", "training", "evaluation"},
+    "commands": {"models", "data", "training", "evaluation", "export", "experiments"},
 }
 # What every room may use.
 GROUND = {"errors", "files", "_lazy"}

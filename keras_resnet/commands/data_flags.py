@@ -1,7 +1,8 @@
 """The flags that name images, shared by the commands."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -84,3 +85,17 @@ def source(values: flags.FlagValues, dataset: str) -> Source:
         validation_split=values.validation_split,
         validation_fraction=fraction,
     )
+
+
+def check_classes(dataset: str, source: Source, known: Sequence[str], whose: str) -> None:
+    """Refuse a dataset whose classes are not those of a net, in the same order.
+
+    Raises:
+        UserError: with the first difference.
+    """
+    for number, (given, wanted) in enumerate(itertools.zip_longest(source.class_names, known)):
+        if given != wanted:
+            raise UserError(
+                f"--dataset={dataset} has other classes than {whose} was trained on: number {number} is "
+                f"{given}, and was {wanted}."
+            )

@@ -34,7 +34,8 @@ def run(dataset: str) -> None:
 
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.data.survey import contact_sheet, images_per_second, samples, survey
+    from keras_resnet.data.sheet import contact_sheet
+    from keras_resnet.data.survey import images_per_second, samples, survey
 
     print(f"{source.name}: {len(source.class_names)} classes")
     for split in (source.train, source.test):

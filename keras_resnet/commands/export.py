@@ -1,6 +1,5 @@
 """`keras-resnet export`: the files of a finished run, in other formats than `train` left."""
 
-import itertools
 import pathlib
 
 from absl import flags
@@ -9,7 +8,7 @@ from keras_resnet.commands import data_flags, export_flags, exported
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
-from keras_resnet.training.run_folder import Record, read_record
+from keras_resnet.training.run_folder import MODEL, Record, finished_record
 
 SUMMARY = "export a finished run as SavedModel, TFLite files and web page, and compare them with the model."
 ARGUMENT = "RUN"
@@ -46,9 +45,7 @@ def run(run_folder: str) -> None:
             "nothing to export: give --tflite=float32,float16,dynamic,int8, --saved_model or --web."
         )
     exports = export_flags.exports(FLAGS, asked, "tflite")
-    record = read_record(folder)
-    if record is None or record.results is None or not (folder / "model.keras").is_file():
-        raise UserError(f"{run_folder} is not the folder of a finished run, with run.json and model.keras.")
+    record = finished_record(folder, run_folder)
     source = _source(record)
     seen = record.about["preprocessing"]
     view = View(seen["size"], seen["whole"], mirrored=False)
@@ -61,7 +58,7 @@ def run(run_folder: str) -> None:
     images = Pipeline(
         source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), record.settings["seed"]
     )
-    model = load_keras(folder / "model.keras")
+    model = load_keras(folder / MODEL)
     with images.bad_images.told():
         report = export_run(folder, record, model, images, exports)
     exported.tell(report, folder)
@@ -74,14 +71,7 @@ def _source(record: Record) -> Source:
     if name == recorded["dataset"]:
         data_flags.restore(FLAGS, recorded)
     source = data_flags.source(FLAGS, name)
-    for number, (given, known) in enumerate(
-        itertools.zip_longest(source.class_names, record.settings["classes"])
-    ):
-        if given != known:
-            raise UserError(
-                f"--dataset={name} has other classes than the run was trained on: number {number} is "
-                f"{given}, and was {known}."
-            )
+    data_flags.check_classes(name, source, record.settings["classes"], "the run")
     channels = record.about["preprocessing"]["channels"]
     if source.channels != channels:
         raise UserError(

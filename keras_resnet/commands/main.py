@@ -19,8 +19,13 @@ from keras_resnet.training.interruption import Interrupted
 # arguments has their names as ARGUMENT, with dots behind the last where there may be more.
 _COMMANDS = {
     "train": "keras_resnet.commands.train",
+    "evaluate": "keras_resnet.commands.evaluate",
     "export": "keras_resnet.commands.export",
     "predict": "keras_resnet.commands.predict",
+    "precise_bn": "keras_resnet.commands.precise_bn",
+    "experiment degradation": "keras_resnet.commands.experiment_degradation",
+    "experiment shortcuts": "keras_resnet.commands.experiment_shortcuts",
+    "experiment responses": "keras_resnet.commands.experiment_responses",
     "inspect": "keras_resnet.commands.inspect",
     "data inspect": "keras_resnet.commands.data_inspect",
     "data validate": "keras_resnet.commands.data_validate",
@@ -119,7 +124,7 @@ def _help_of_named(values: flags.FlagValues, message: str) -> str:
 
 def _overview() -> str:
     commands = "\n".join(
-        f"  {name:15}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
+        f"  {name:24}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
     )
     return (
         f"Residual networks as in the paper (He et al. 2015).\n\n{commands}\n\n"

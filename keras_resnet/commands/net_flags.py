@@ -6,12 +6,12 @@ from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.models.architectures import Architecture
 
-_GROUP = "The net"
+GROUP = "The net"
 
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": _GROUP}
+    group = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_integer(
         "depth",
         20,

@@ -10,7 +10,7 @@ from keras_resnet.data.source import Source
 from keras_resnet.errors import UserError
 from keras_resnet.training.recipes import DECAYS, RECIPES, SCHEDULES, Recipe, default_recipe
 
-_GROUP = "The recipe, and what of it to change"
+GROUP = "The recipe, and what of it to change"
 
 _INTEGERS = {
     "epochs": "Passes over the training images.",
@@ -40,7 +40,7 @@ _NUMBERS = {
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": _GROUP}
+    group = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_enum(
         "recipe", None, list(RECIPES), "By default digits for the digits, else plateau.", **group
     )

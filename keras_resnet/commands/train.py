@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_resnet.commands import exported
+from keras_resnet.commands import exported, precise_bn
 from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.commands.train_plan import tell_plan
 from keras_resnet.commands.train_setup import Asked, Ready, make_ready, read_flags
@@ -114,11 +114,13 @@ def _export(asked: Asked, ready: Ready, progress: Any) -> None:
     # Outside of any strategy: other workers may be gone by now.
     model = ready.build(policy="float32")
     model.set_weights(ready.model.get_weights())
+    test_error = progress.history["val_error"][-1]
+    if FLAGS.precise_bn:
+        test_error = precise_bn.recompute(model, ready.images, FLAGS.precise_bn)
     with atomic(folder / "model.keras") as written:
         model.save(written)
     with atomic(folder / "labels.txt") as written:
         written.write_text(labels_text(source.class_names), encoding="utf-8")
-    test_error = progress.history["val_error"][-1]
     results = {"accuracy": 1 - test_error, "test_error": test_error, "seconds": progress.seconds}
     try:
         with ready.images.bad_images.told():

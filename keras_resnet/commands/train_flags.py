@@ -8,6 +8,14 @@ FLAGS = flags.FlagValues()
 
 net_flags.define(FLAGS)
 flags.DEFINE_string(
+    "grow_from",
+    None,
+    "A finished run on the same images, whose shallower net is made deeper without changing its answers, and "
+    "trained on.",
+    flag_values=FLAGS,
+    module_name=net_flags.GROUP,
+)
+flags.DEFINE_string(
     "dataset",
     "digits",
     "digits (embedded), a folder of pictures (train/CLASS/* and val/CLASS/*, or CLASS/*), or any TFDS image "
@@ -27,6 +35,14 @@ flags.DEFINE_enum(
     module_name=data_flags.GROUP,
 )
 recipe_flags.define(FLAGS)
+flags.DEFINE_integer(
+    "precise_bn",
+    None,
+    "After the training, take BN's statistics anew over so many training images, instead of moving averages.",
+    lower_bound=1,
+    flag_values=FLAGS,
+    module_name=recipe_flags.GROUP,
+)
 _COMPUTING = {"flag_values": FLAGS, "module_name": "How to compute it"}
 flags.DEFINE_enum(
     "strategy",

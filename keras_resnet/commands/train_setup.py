@@ -2,16 +2,24 @@
 
 import dataclasses
 import functools
-import importlib.metadata
 import importlib.util
-import platform
+import pathlib
 import shlex
 from collections.abc import Callable
 from typing import Any
 
 import keras_resnet
-from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags, view_flags
+from keras_resnet.commands import (
+    data_flags,
+    export_flags,
+    grown,
+    net_flags,
+    precise_bn,
+    recipe_flags,
+    view_flags,
+)
 from keras_resnet.commands.train_flags import FLAGS
+from keras_resnet.commands.versions import versions
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
@@ -35,6 +43,7 @@ class Asked:
     recipe: Recipe
     exports: Exports
     folder: RunFolder
+    grown_from: pathlib.Path | None
     checkpoints: Checkpoints
 
 
@@ -67,6 +76,9 @@ def read_flags() -> Asked:
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = view_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
+    precise_bn.check(FLAGS.precise_bn, source)
+    per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
+    mean = "per-pixel" if per_pixel else "per-channel"
     data_name = data_flags.file_name(FLAGS.dataset)
     settings = {
         **dataclasses.asdict(net),
@@ -83,25 +95,27 @@ def read_flags() -> Asked:
         "mean": FLAGS.mean,
         "recipe": recipe_name,
         **dataclasses.asdict(recipe),
+        "precise_bn": FLAGS.precise_bn,
+        "grown_from": grown.identity(FLAGS.grow_from, net, source, view, mean),
         "accumulate": FLAGS.accumulate,
         "sync_batch_norm": FLAGS.sync_batch_norm,
         "mixed_precision": FLAGS.mixed_precision,
         "seed": FLAGS.seed,
         "version": keras_resnet.__version__,
     }
-    per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
     about = {
         "command": _command(),
-        "versions": _versions(),
+        "versions": versions(),
         "data": {"dataset": FLAGS.dataset, **data_flags.recorded(FLAGS)},
         "preprocessing": {"channels": source.channels, "size": view.size, "whole": view.whole},
-        "mean": "per-pixel" if per_pixel else "per-channel",
+        "mean": mean,
     }
     run_name = FLAGS.run_name or f"{net.name}-{net.shortcut or 'plain'}-{data_name}"
     folder = RunFolder(FLAGS.output_dir, run_name, settings, about)
     checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
     check_sharing(recipe, 1)
-    return Asked(net, source, view, per_pixel, recipe, exports, folder, checkpoints)
+    grown_from = pathlib.Path(FLAGS.grow_from) if FLAGS.grow_from else None
+    return Asked(net, source, view, per_pixel, recipe, exports, folder, grown_from, checkpoints)
 
 
 def make_ready(asked: Asked) -> Ready:
@@ -153,6 +167,8 @@ def make_ready(asked: Asked) -> Ready:
             synchronize_batch_norm(model)
         if recipe.zero_gamma:
             zero_gamma(model)
+        if asked.grown_from:
+            grown.take_over(model, asked.grown_from, asked.net)
     return Ready(images, train_data, test_batches, strategy, model, build)
 
 
@@ -194,12 +210,3 @@ def check_sharing(recipe: Recipe, replicas: int) -> None:
 def _command() -> str:
     given = [FLAGS[name].serialize() for name in sorted(FLAGS) if not FLAGS[name].using_default_value]
     return shlex.join(["python", "train.py", *given])
-
-
-def _versions() -> dict[str, str]:
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {
-        "keras_resnet": keras_resnet.__version__,
-        **{package: importlib.metadata.version(package) for package in packages},
-        "Python": platform.python_version(),
-    }

@@ -93,10 +93,14 @@ def inception_box(shape: tf.Tensor, size: int, draws: tf.Tensor) -> tf.Tensor:
 
 def centre_crop(shape: tf.Tensor, size: int) -> Crop:
     """The centre of an image whose shorter side is 256 pixels for size 224 (section 3.4)."""
-    shorter = float(shorter_side(size))
-    scale = shorter / tf.reduce_min(_float(shape))
-    scaled = tf.maximum(tf.round(_float(shape) * scale), shorter)
+    scaled = scaled_shape(shape, shorter_side(size))
     return Crop(scaled / _float(shape), tf.floor((scaled - size) / 2))
+
+
+def scaled_shape(shape: tf.Tensor, shorter: int) -> tf.Tensor:
+    """Height and width, float32, of an image scaled to a shorter side of so many pixels."""
+    scale = float(shorter) / tf.reduce_min(_float(shape))
+    return tf.maximum(tf.round(_float(shape) * scale), float(shorter))
 
 
 def whole(shape: tf.Tensor, size: int) -> Crop:

@@ -96,7 +96,7 @@ class BadImages:
                 ),
             )
             with tf.control_dependencies([told]):
-                return positions[-1] + step, tuple(map(tf.identity, rest))
+                return positions[-1] + step, tf.nest.map_structure(tf.identity, tuple(rest))
 
         return batches.scan(tf.cast(start, tf.int64), check)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_resnet.data.augment import Crop
+from keras_resnet.data.augment import Crop, scaled_shape
 from keras_resnet.data.source import LARGEST
 from keras_resnet.data.view import PIXELS_LEFT
 
@@ -55,7 +55,8 @@ def box_view(
             def antialiased():
                 scale = size / tf.cast(box[2:], tf.float32)
                 crop = Crop(scale, tf.cast(box[:2], tf.float32) * scale)
-                return _decode_and_scale(image, crop, size, channels, box[:2], box[:2] + box[2:], ratio)
+                square = tf.constant([size, size])
+                return _decode_and_scale(image, crop, square, channels, box[:2], box[:2] + box[2:], ratio)
 
             return antialiased
 
@@ -86,26 +87,27 @@ def crop_view(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, 
         tf.errors.InvalidArgumentError: the image cannot be decoded or is larger than `LARGEST`.
     """
 
-    def of_pixels(pixels):
-        return _scale(pixels, choose(tf.shape(pixels)[:2]), size, tf.zeros(2, tf.int32), 1)
+    seen = _scaled(image, lambda shape: (choose(shape), tf.constant([size, size])), channels)
+    return tf.ensure_shape(seen, (size, size, channels))
 
-    def of_jpeg():
-        shape = _jpeg_shape(image)
-        crop = choose(shape)
-        # Pixels of the image that one of the view's may depend on, to either side of its own.
-        reach = tf.math.ceil(tf.maximum(1.0, 1 / crop.scale)) + 1
-        first = tf.maximum(tf.cast(tf.floor(crop.corner / crop.scale - reach), tf.int32), 0)
-        last = tf.cast(tf.math.ceil((crop.corner + size) / crop.scale + reach), tf.int32)
-        last = tf.minimum(last, shape)
 
-        def decoded_at(ratio):
-            return lambda: _decode_and_scale(image, crop, size, channels, first, last, ratio)
+def scaled_view(image: tf.Tensor, shorter: int, channels: int) -> tf.Tensor:
+    """All of an image at another scale, as exactly as `crop_view`.
 
-        branch = _ratios_at(1 / tf.reduce_max(crop.scale))
-        return tf.switch_case(branch, [decoded_at(ratio) for ratio in (1, *_RATIOS)])
+    Shapes: () string or (H, W, C) uint8 -> (h, w, C) uint8, the shorter of them `shorter` pixels.
 
-    seen = _seen(image, channels, of_pixels, of_jpeg)
-    return tf.ensure_shape(tf.saturate_cast(tf.round(seen), tf.uint8), (size, size, channels))
+    Args:
+        image, channels: as of `crop_view`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as of `crop_view`.
+    """
+
+    def choose(shape):
+        scaled = scaled_shape(shape, shorter)
+        return Crop(scaled / tf.cast(shape, tf.float32), tf.zeros(2)), tf.cast(scaled, tf.int32)
+
+    return tf.ensure_shape(_scaled(image, choose, channels), (None, None, channels))
 
 
 def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int) -> tf.Tensor:
@@ -117,7 +119,7 @@ def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int
         choose: as of `crop_view`.
     """
     crop = choose(tf.shape(images)[1:3])
-    seen = _scale_batch(images, crop.scale, -crop.corner, size)
+    seen = _scale_batch(images, crop.scale, -crop.corner, tf.constant([size, size]))
     return tf.clip_by_value(tf.round(seen), 0.0, 255.0)
 
 
@@ -145,6 +147,36 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
     return pixels
 
 
+def _scaled(
+    image: tf.Tensor, choose: Callable[[tf.Tensor], tuple[Crop, tf.Tensor]], channels: int
+) -> tf.Tensor:
+    """A rectangle of an image at another scale, uint8.
+
+    Args:
+        choose: gives the crop and its height and width, int32, for those of the image.
+    """
+
+    def of_pixels(pixels):
+        return _scale(pixels, *choose(tf.shape(pixels)[:2]), tf.zeros(2, tf.int32), 1)
+
+    def of_jpeg():
+        shape = _jpeg_shape(image)
+        crop, size = choose(shape)
+        # Pixels of the image that one of the view's may depend on, to either side of its own.
+        reach = tf.math.ceil(tf.maximum(1.0, 1 / crop.scale)) + 1
+        first = tf.maximum(tf.cast(tf.floor(crop.corner / crop.scale - reach), tf.int32), 0)
+        end = (crop.corner + tf.cast(size, tf.float32)) / crop.scale
+        last = tf.minimum(tf.cast(tf.math.ceil(end + reach), tf.int32), shape)
+
+        def decoded_at(ratio):
+            return lambda: _decode_and_scale(image, crop, size, channels, first, last, ratio)
+
+        branch = _ratios_at(1 / tf.reduce_max(crop.scale))
+        return tf.switch_case(branch, [decoded_at(ratio) for ratio in (1, *_RATIOS)])
+
+    return tf.saturate_cast(tf.round(_seen(image, channels, of_pixels, of_jpeg)), tf.uint8)
+
+
 def _seen(
     image: tf.Tensor,
     channels: int,
@@ -166,16 +198,16 @@ def _resize(pixels: tf.Tensor, size: int, antialias: bool = False) -> tf.Tensor:
     return tf.image.resize(pixels, (size, size), antialias=antialias)
 
 
-def _scale(pixels: tf.Tensor, crop: Crop, size: int, origin: tf.Tensor, ratio: int) -> tf.Tensor:
+def _scale(pixels: tf.Tensor, crop: Crop, size: tf.Tensor, origin: tf.Tensor, ratio: int) -> tf.Tensor:
     """The crop, float32, of pixels whose first one begins at `origin` and which are `ratio` pixels wide."""
     translation = crop.scale * tf.cast(origin, tf.float32) - crop.corner
     return _scale_batch(pixels[tf.newaxis], crop.scale * ratio, translation, size)[0]
 
 
-def _scale_batch(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, size: int) -> tf.Tensor:
+def _scale_batch(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ScaleAndTranslate(
         images=images,
-        size=[size, size],
+        size=size,
         scale=scale,
         translation=translation,
         kernel_type="triangle",
@@ -186,7 +218,7 @@ def _scale_batch(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, si
 def _decode_and_scale(
     contents: tf.Tensor,
     crop: Crop,
-    size: int,
+    size: tf.Tensor,
     channels: int,
     first: tf.Tensor,
     last: tf.Tensor,

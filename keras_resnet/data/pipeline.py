@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from keras_resnet.data import augment
 from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.decode import box_view, crop_view
+from keras_resnet.data.decode import box_view
+from keras_resnet.data.in_order import in_order, one_thread_an_operation
 from keras_resnet.data.mix import Mixer
 from keras_resnet.data.mixing import Mixing
+from keras_resnet.data.shown import centre
 from keras_resnet.data.source import Source, Split
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
@@ -117,7 +119,7 @@ class Pipeline:
             return batches.apply(tf.data.experimental.assert_cardinality(steps - skipped))
 
         batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_an_operation())
 
     def evaluation_batches(self, batch_size: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         """All test images once, always in the same order: (images (n, size, size, C), labels (n,)).
@@ -129,7 +131,7 @@ class Pipeline:
         batches = self._in_order(self.source.test, batch_size, worker=worker, workers=workers)
         if self._held(self.source.test):
             batches = batches.cache()
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_an_operation())
 
     def drawn_batches(self, split: Split, count: int, batch_size: int) -> tf.data.Dataset:
         """So many images of a split as tests see them, drawn at random, always the same: (images, labels).
@@ -137,7 +139,7 @@ class Pipeline:
         All of them, in their order, where the split has no more.
         """
         drawn = count if count < split.size else None
-        return self._in_order(split, batch_size, drawn=drawn).with_options(_options())
+        return self._in_order(split, batch_size, drawn=drawn).with_options(one_thread_an_operation())
 
     def _key(self, stream: int, epoch: tf.Tensor) -> tf.Tensor:
         fold_in = tf.random.experimental.stateless_fold_in
@@ -162,39 +164,23 @@ class Pipeline:
 
     def _untouched(self, image: tf.Tensor) -> tf.Tensor:
         """An image as tests see it: whole, or its centre."""
-        size, choose = self.view.size, augment.whole if self.view.whole else augment.centre_crop
-        return crop_view(image, lambda shape: choose(shape, size), size, self.source.channels)
+        return centre(image, self.view.size, self.view.whole, self.source.channels)
 
     def _in_order(
         self, split: Split, batch_size: int, drawn: int | None = None, *, worker: int = 0, workers: int = 1
     ) -> tf.data.Dataset:
         """Batches of the images as tests see them, all of them or so many drawn at random."""
-        view, channels = self.view, self.source.channels
-        size = min(split.size, drawn or split.size)
-
-        def read(_, position=0):
-            stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
-            return stream.skip(position)
-
-        images = (
-            read(None)
-            .enumerate()
-            .shard(workers, worker)
-            .map(
-                lambda position, example: (position, self._untouched(example[1]), example[2]),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-            .ignore_errors()
+        batches = in_order(
+            split,
+            self._untouched,
+            batch_size,
+            self.bad_images,
+            self.source.channels,
+            drawn=drawn,
+            worker=worker,
+            workers=workers,
         )
-        # An empty batch at the end, whose position tells of images lost before it.
-        end = tf.constant([worker + -(-(size - worker) // workers) * workers], tf.int64)
-        empty = tf.zeros((0, view.size, view.size, channels), tf.uint8)
-        last = tf.data.Dataset.from_tensors((end, empty, tf.zeros([0], tf.int64)))
-        batches = images.batch(batch_size).concatenate(last)
-        batches = self.bad_images.checked(
-            batches, split, read, tf.zeros(2, tf.int32), channels=channels, start=worker, step=workers
-        )
-        return batches.filter(lambda images, labels: tf.size(labels) > 0)
+        return batches.map(lambda places, indices, images, labels: (images, labels))
 
     def _epoch_of_crops(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
         """Crops at random places, some of them mirrored."""
@@ -286,10 +272,3 @@ class _Part:
     worker: int
     workers: int
     mean: np.ndarray
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    # As many images at a time as there are cores: an operation shared out to several gains nothing more.
-    options.threading.max_intra_op_parallelism = 1
-    return options

@@ -3,23 +3,19 @@
 import collections
 import dataclasses
 import io
-import os
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
-import PIL.ImageDraw
 import tensorflow as tf
 
 from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.data.sheet import COLUMNS
 from keras_resnet.data.source import Split
-from keras_resnet.files import atomic
 
 # Images looked at; of larger splits, as many drawn at random.
 _LOOKED_AT = 10_000
-_COLUMNS, _ROWS = 8, 6
-_CAPTION = 14
+_ROWS = 6
 _SECONDS = 3.0
 
 
@@ -57,25 +53,9 @@ def survey(split: Split) -> Survey:
     return Survey(count, labels, sizes, unreadable)
 
 
-def contact_sheet(images: np.ndarray, captions: Sequence[str], path: str | os.PathLike) -> None:
-    """Draw images (N, H, W, C) uint8 in rows of eight, each with its caption, as PNG."""
-    side = max(images.shape[1], 64)
-    sheet = PIL.Image.new("RGB", (_COLUMNS * side, -(-len(images) // _COLUMNS) * (side + _CAPTION)), "white")
-    draw = PIL.ImageDraw.Draw(sheet)
-    for i, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
-        left, top = i % _COLUMNS * side, i // _COLUMNS * (side + _CAPTION)
-        picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
-        sheet.paste(picture.resize((side, side), PIL.Image.Resampling.NEAREST), (left, top))
-        while caption and draw.textlength(caption) > side - 4:
-            caption = caption[:-1]
-        draw.text((left + 2, top + side), caption, fill="black")
-    with atomic(path) as written:
-        sheet.save(written)
-
-
 def samples(images: Pipeline, mean: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """What training sees first: images (48, H, W, C), fewer where there are fewer, and their classes."""
-    count = min(_COLUMNS * _ROWS, images.steps_per_epoch(1))
+    count = min(COLUMNS * _ROWS, images.steps_per_epoch(1))
     with images.bad_images.told():
         pixels, labels = next(images.training_batches(count, 1, mean).as_numpy_iterator())
     return pixels, [images.source.class_names[label] for label in labels]

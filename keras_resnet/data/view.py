@@ -45,6 +45,48 @@ class View:
         return -(-self.size // 8) if self.shift is None else self.shift
 
 
+VIEWS = ("center", "ten_crop", "multi_scale")
+# Shorter sides at which the paper's best results see an image whole, for nets made for 224 (section 3.4).
+SCALES = (224, 256, 384, 480, 640)
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """Which views of an image a test shows (section 3.4).
+
+    Args:
+        kind: "center": one, as in the test after each epoch; "ten_crop": the four corners and the centre of
+            the image scaled to a shorter side of 256 for a net of 224, to be seen mirrored as well;
+            "multi_scale": all of the image at each of `sides`.
+        size: side of the net's input in pixels.
+        channels: of the net's input, as which files are decoded; pixels keep theirs.
+        whole: for "center", as of `View`.
+        sides: for "multi_scale", shorter sides in pixels, none less than `size`.
+
+    Raises:
+        UserError: a side is less than the net's.
+    """
+
+    kind: str
+    size: int
+    channels: int
+    whole: bool = False
+    sides: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        small = [side for side in self.sides if side < self.size]
+        if small:
+            raise UserError(
+                f"--sides={','.join(map(str, self.sides))}: {small[0]} is less than {self.size}, the side of "
+                "the images that the net was made for."
+            )
+
+
+def default_sides(size: int) -> tuple[int, ...]:
+    """The paper's shorter sides, in proportion, for a net of this size."""
+    return tuple(round(side * size / SCALES[0]) for side in SCALES)
+
+
 def choose_view(
     source: Source,
     *,

@@ -3,6 +3,7 @@
 TensorFlow is imported only for the files that need it: a `.tflite` answers within a second.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -35,6 +36,7 @@ class OpenedModel:
         whole: whether it was trained on whole images or on their centres.
         class_names: in the order of the probabilities.
         probabilities: (N, size, size, channels) uint8 -> (N, classes) float32.
+        net: the Keras model, where that was opened.
     """
 
     path: pathlib.Path
@@ -43,12 +45,16 @@ class OpenedModel:
     whole: bool
     class_names: tuple[str, ...]
     probabilities: Callable[[np.ndarray], np.ndarray]
+    net: "keras.Model | None" = None
 
 
-def open_model(path: str | os.PathLike) -> OpenedModel:
+def open_model(path: str | os.PathLike, prefer: str = "model.tflite") -> OpenedModel:
     """A `.tflite` or `.keras` file, a SavedModel folder, or the folder of a run.
 
-    Of a run's files, the TFLite one is opened: it takes the least time.
+    Args:
+        path: of it.
+        prefer: which of a run's files to open: "model.tflite", which takes the least time to open, or
+            "model.keras", which is faster for many images.
 
     Raises:
         UserError: it is none of these, or a net's file that this package did not write.
@@ -65,7 +71,7 @@ def open_model(path: str | os.PathLike) -> OpenedModel:
     if (path / "saved_model.pb").is_file():
         return _open_saved_model(path)
     if (path / "run.json").is_file():
-        for name in ("model.tflite", "model.keras"):
+        for name in sorted(("model.tflite", "model.keras"), key=prefer.__ne__):
             if (path / name).is_file():
                 return open_model(path / name)
         raise UserError(
@@ -131,25 +137,69 @@ def load_keras(path: pathlib.Path) -> "keras.Model":
         raise UserError(f"{path} is no Keras model that can be opened ({_first_line(error)}).") from error
 
 
-def _open_keras(path: pathlib.Path) -> OpenedModel:
-    from keras_resnet.evaluation.classifier import Classifier
+def opened_net(
+    model: "keras.Model",
+    class_names: Sequence[str] = (),
+    *,
+    whole: bool | None = None,
+    path: str | os.PathLike = "",
+) -> OpenedModel:
+    """A Keras model as an `OpenedModel`, in float32 and with BN folded.
 
+    Args:
+        model: a Functional classifier of plain pixels, 0..255, of one size.
+        class_names: in the order of its outputs; by default "0", "1", ...
+        whole: whether it was trained on whole images or on their centres; by default as training would have
+            chosen for its size.
+        path: where it came from; by default its name.
+
+    Raises:
+        ValueError: it is no such model.
+    """
+    import keras
+    import tensorflow as tf
+
+    from keras_resnet.evaluation.classifier import Classifier
+    from keras_resnet.models.surgery import inference_copy
+
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    classifier = Classifier(model, tuple(class_names))
+    net = inference_copy(model)
+    images = tf.TensorSpec((None, classifier.size, classifier.size, classifier.channels), tf.float32)
+    answers = tf.function(lambda batch: net(batch, training=False), [images], autograph=False)
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        return answers(tf.constant(images, tf.float32)).numpy()
+
+    return OpenedModel(
+        pathlib.Path(path or model.name),
+        classifier.size,
+        classifier.channels,
+        classifier.size <= SMALL if whole is None else whole,
+        classifier.class_names,
+        probabilities,
+        model,
+    )
+
+
+def _open_keras(path: pathlib.Path) -> OpenedModel:
     model = load_keras(path)
-    try:
-        classifier = Classifier(model)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is no net from images of one size to probabilities: {error}") from error
-    size, channels, names = classifier.size, classifier.channels, classifier.class_names
-    try:
+    whole = None
+    # What no run has recorded is as training would have chosen.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record = json.loads((path.parent / "run.json").read_text())
         whole = bool(record["about"]["preprocessing"]["whole"])
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = size <= SMALL  # as training would have chosen
+    try:
+        opened = opened_net(model, whole=whole, path=path)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is no net from images of one size to probabilities: {error}") from error
     labels = path.parent / LABELS
     if labels.is_file():
         names = read_labels(labels.read_text(encoding="utf-8"))
-        _check_names(path, names, len(classifier.class_names))
-    return OpenedModel(path, size, channels, whole, names, lambda images: model.predict_on_batch(images))
+        _check_names(path, names, len(opened.class_names))
+        opened = dataclasses.replace(opened, class_names=names)
+    return opened
 
 
 def _open_saved_model(path: pathlib.Path) -> OpenedModel:

@@ -71,6 +71,7 @@ def _facts(record: Record, complexity: Complexity) -> str:
         f"{averaged}, batch {recipe.batch_size}, {recipe.total_epochs(steps)} epochs; learning rate "
         f"{describe_schedule(recipe, steps)}",
         "Source of the recipe": recipe.source,
+        **_changes(record),
         "Augmentation": _augmentation(record),
         "Precision of the training": {"none": "float32"}.get(
             settings["mixed_precision"], f"mixed {settings['mixed_precision']}; weights and files are float32"
@@ -83,6 +84,19 @@ def _facts(record: Record, complexity: Complexity) -> str:
     return "| | |\n|---|---|\n" + "".join(
         f"| {name} | {str(text).replace('|', chr(92) + '|')} |\n" for name, text in rows.items()
     )
+
+
+def _changes(record: Record) -> dict[str, str]:
+    """What was done besides training a fresh net."""
+    grown_from, images = record.settings.get("grown_from"), record.settings.get("precise_bn")
+    rows = {}
+    if grown_from:
+        rows["Grown from"] = (
+            f"{grown_from.split()[0]}, trained on the same images; added blocks began as identity"
+        )
+    if images:
+        rows["Statistics of BN"] = f"of {images:,} training images together, taken after the training"
+    return rows
 
 
 def _augmentation(record: Record) -> str:

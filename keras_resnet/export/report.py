@@ -14,12 +14,12 @@ from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
 from keras_resnet.evaluation.opened import open_model
 from keras_resnet.files import atomic, files_in
+from keras_resnet.training.progress import Countdown
 
 # Above the rounding of float32 sums in another order, far below anything that changes an answer.
 _EXACT, _EXACT_KINDS = 1e-3, ("saved_model", "float32")
 _THREADS = (1, 2)
 _RUNS, _SECONDS = 200, 1.0
-_SECONDS_BETWEEN_LINES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,19 +94,14 @@ def compare(
     """
     opened = {kind: open_model(file) for kind, file in files.items()}
     wanted, answers = [], {kind: [] for kind in opened}
-    labels, start = [], time.monotonic()
-    said = start
+    labels, left = [], Countdown(count, tell)
     for images, truth in batches:
         images = np.asarray(images)
         labels.append(np.asarray(truth))
         wanted.append(np.asarray(model.predict_on_batch(images)))
         for kind, file in opened.items():
             answers[kind].append(file.probabilities(images))
-        done = sum(map(len, labels))
-        if time.monotonic() - said > _SECONDS_BETWEEN_LINES and done < count:
-            said = time.monotonic()
-            left = (said - start) / done * (count - done)
-            tell(f"{done:,} of {count:,} images compared, about {left:.0f} s left")
+        left.add(len(truth))
     truth = np.concatenate(labels)
     wanted = np.concatenate(wanted)
     best = wanted.argmax(axis=1)

@@ -52,6 +52,11 @@ class Architecture:
             )
 
     @property
+    def depth(self) -> int:
+        """Number of layers with weights, as the paper counts: those of the shortcuts are left out."""
+        return 2 + (2 if self.block == "basic" else 3) * sum(self.blocks_per_stage)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, as in Table 1 for ImageNet nets: the stem is conv1."""
         return tuple(f"conv{number}" for number in range(2, len(self.blocks_per_stage) + 2))

@@ -125,7 +125,8 @@ class MeanSubtraction(keras.layers.Layer):
 
     Inside the net, so that whoever holds the net feeds it plain pixels (0..255, integers or floats) and
     cannot preprocess wrongly. The mean is a weight, saved with the others; set it with
-    `layer.mean.assign(value)`.
+    `layer.mean.assign(value)`. Images of another size than a mean per pixel, or of any, have it scaled as
+    they are: bilinear, without antialiasing.
 
     Args:
         mean_shape: (H, W, C) for a mean per pixel, (C,) for a mean per channel, as the paper's two
@@ -142,12 +143,30 @@ class MeanSubtraction(keras.layers.Layer):
         )
 
     def call(self, x):
+        mean = self.mean
+        if len(self.mean_shape) == 3 and tuple(x.shape[1:3]) != self.mean_shape[:2]:
+            mean = _resized(mean, keras.ops.shape(x)[1:3])
         # In the type of the mean: a half type would round it, to whole grey levels as bfloat16.
-        difference = keras.ops.cast(x, self.variable_dtype) - self.mean
+        difference = keras.ops.cast(x, self.variable_dtype) - mean
         return keras.ops.cast(difference, self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), "mean_shape": self.mean_shape}
+
+
+def _resized(image: keras.Variable, size: tuple) -> object:
+    """A bilinear resize of an image (H, W, C) to a height and width that may be tensors.
+
+    Keras' own takes no tensors.
+    """
+    for axis, new in enumerate(size):
+        old = image.shape[axis]
+        steps = keras.ops.cast(keras.ops.arange(new), "float32") + 0.5
+        places = keras.ops.clip(steps * (old / keras.ops.cast(new, "float32")) - 0.5, 0, old - 1)
+        distances = keras.ops.abs(places[:, None] - keras.ops.arange(old, dtype="float32"))
+        weights = keras.ops.maximum(1 - distances, 0)
+        image = keras.ops.moveaxis(keras.ops.tensordot(weights, image, [[1], [axis]]), 0, axis)
+    return image
 
 
 def ceil_divide(size: int | None, by: int) -> int | None:

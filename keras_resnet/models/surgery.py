@@ -1,6 +1,7 @@
 """Edits of a net that keep its function."""
 
 import re
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
@@ -42,16 +43,71 @@ def inference_copy(model: keras.Model) -> keras.Model:
     return _folded(model, {"dtype": "float32"}, keras.tree.map_structure(lambda _: image, model.input))
 
 
-def _folded(model: keras.Model, changes: dict, inputs: object = None) -> keras.Model:
-    """The copy, with these changes in the config of each layer and, if given, on these inputs."""
+def fully_convolutional(model: keras.Model) -> keras.Model:
+    """An inference-only copy that classifies every position of a larger image (section 3.4, reference 41).
+
+    The global pool becomes one of the window it had, and the fully connected layer behind it a 1x1
+    convolution: each output is what the net says of the part of the image below it, without cutting it out.
+    Of an image of the net's own size there is one position, with the net's own answer. BN is folded, and a
+    mean image is scaled as the image is. Everything in float32.
+
+    Shapes: (N, H, W, C) -> (N, h, w, classes), h being ceil(H/s) - ceil(H'/s) + 1 for a net made for H' and a
+    total stride of s; the same for w.
+
+    Raises:
+        ValueError: the model is not Functional, has no global average pool over a map of known size, or has
+            its channels first.
+    """
+    if not _is_functional(model):
+        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
+    pools = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    if len(pools) != 1 or None in pools[0].input.shape[1:] or pools[0].data_format != "channels_last":
+        raise ValueError(
+            f"{model.name} cannot be made fully convolutional: that takes one global average pool, over a "
+            "feature map of known size with its channels last."
+        )
+    window = pools[0].input.shape[1:3]
+
+    def replace(layer, config):
+        if layer is pools[0]:
+            return keras.layers.AveragePooling2D(window, strides=1, name=layer.name, dtype="float32")
+        if isinstance(layer, keras.layers.Dense):
+            return keras.layers.Conv2D(
+                layer.units,
+                1,
+                activation=layer.activation,
+                use_bias=config["use_bias"],
+                name=layer.name,
+                dtype="float32",
+            )
+        return None
+
+    image = keras.Input((None, None, model.inputs[0].shape[-1]), dtype="float32", name="image")
+    inputs = keras.tree.map_structure(lambda _: image, model.input)
+    return _folded(model, {"dtype": "float32"}, inputs, replace)
+
+
+def _folded(
+    model: keras.Model,
+    changes: dict,
+    inputs: object = None,
+    replace: Callable[[keras.layers.Layer, dict], keras.layers.Layer | None] = lambda layer, config: None,
+) -> keras.Model:
+    """The copy, with these changes in the config of each layer and, if given, on these inputs.
+
+    Args:
+        replace: takes a layer and the config of its copy; gives another copy, which takes the same weights
+            but for dimensions of 1, or None.
+    """
     folded = _foldable(model)
     bypassed = set(folded.values())
 
     def clone(layer):
-        config = {**layer.get_config(), **changes}
+        # A net inside the net has layers with configs of their own.
+        config = layer.get_config() if isinstance(layer, keras.Model) else {**layer.get_config(), **changes}
         if layer.name in folded:
             config["use_bias"] = True
-        return type(layer).from_config(config)
+        return replace(layer, config) or type(layer).from_config(config)
 
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in bypassed else layer(*args, **kwargs)
@@ -63,19 +119,26 @@ def _folded(model: keras.Model, changes: dict, inputs: object = None) -> keras.M
             continue
         original = model.get_layer(layer.name)
         if layer.name in folded:
-            layer.set_weights(_folded_weights(original, model.get_layer(folded[layer.name])))
+            weights = _folded_weights(original, model.get_layer(folded[layer.name]))
         else:
-            layer.set_weights(original.get_weights())
+            weights = original.get_weights()
+        shapes = [weight.shape for weight in layer.weights]
+        layer.set_weights([np.reshape(value, shape) for value, shape in zip(weights, shapes, strict=True)])
     return copy
 
 
-def zero_gamma(model: keras.Model) -> None:
-    """Set gamma of the last BN of each residual branch to 0, so that each block begins as its shortcut.
+def zero_gamma(model: keras.Model, blocks: Collection[str] | None = None) -> None:
+    """Set gamma of the last BN of residual branches to 0, so that each block begins as its shortcut.
 
     Goyal et al. 2017, section 5.1. For nets called as this package's; a plain net stays as it is.
+
+    Args:
+        blocks: names of the blocks (`conv2_block1`, ...); by default all.
     """
     names = [layer.name for layer in model.layers]
     for block in (name.removesuffix("_add") for name in names if name.endswith("_add")):
+        if blocks is not None and block not in blocks:
+            continue
         branch = [name for name in names if re.fullmatch(rf"{re.escape(block)}_[1-9]_bn", name)]
         gamma = model.get_layer(max(branch)).gamma
         gamma.assign(keras.ops.zeros_like(gamma))

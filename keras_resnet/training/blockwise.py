@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_resnet.models.deep import room_to_recurse
 from keras_resnet.models.layers import ZeroPaddingShortcut
 
-_BLOCK = re.compile(r"((conv\d+)_block\d+)_")
+_BLOCK = re.compile(r"(([a-z]+\d+)_block\d+)_")
 # Layers that are a function of their inputs and weights alone. Others, as dropout with its random state,
 # are called as Keras calls them, and so is synchronized BN, which talks to other devices.
 _PURE = (
@@ -19,6 +19,7 @@ _PURE = (
     keras.layers.Add,
     keras.layers.BatchNormalization,
     keras.layers.Conv2D,
+    keras.layers.Dense,
     keras.layers.ReLU,
     keras.layers.ZeroPadding2D,
     ZeroPaddingShortcut,

@@ -3,6 +3,7 @@
 import csv
 import os
 import time
+from collections.abc import Callable
 
 import keras
 
@@ -10,6 +11,7 @@ from keras_resnet.files import atomic, told_if_not_written
 
 # Between two lines of a plain log within an epoch.
 _SECONDS_A_LINE = 60.0
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 class _Clock(keras.callbacks.Callback):
@@ -98,6 +100,28 @@ class HistoryFile(keras.callbacks.Callback):
             writer = csv.writer(file)
             writer.writerow(["epoch", *history])
             writer.writerows((number, *row) for number, row in rows)
+
+
+class Countdown:
+    """A line about every ten seconds of work on many images, with the time left.
+
+    Args:
+        count: of the images.
+        tell: takes the line.
+    """
+
+    def __init__(self, count: int, tell: Callable[[str], None]):
+        self._count, self._tell, self._done = count, tell, 0
+        self._start = self._said = time.monotonic()
+
+    def add(self, images: int) -> None:
+        """So many more are done."""
+        self._done += images
+        now = time.monotonic()
+        if now - self._said > _SECONDS_BETWEEN_LINES and self._done < self._count:
+            self._said = now
+            left = (now - self._start) / self._done * (self._count - self._done)
+            self._tell(f"{self._done:,} of {self._count:,} images, about {format_seconds(left)} left")
 
 
 def _print_notes(params: dict) -> None:

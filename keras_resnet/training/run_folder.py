@@ -4,16 +4,16 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.errors import UserError
-from keras_resnet.files import atomic
+from keras_resnet.files import atomic, check_writable
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.recipes import Recipe
 
+MODEL = "model.keras"
 _RECORD = "run.json"
 
 
@@ -73,6 +73,21 @@ def read_record(folder: str | os.PathLike) -> Record | None:
         return None
 
 
+def finished_record(folder: str | os.PathLike, told: str) -> Record:
+    """The record of a finished run.
+
+    Args:
+        told: what the user gave.
+
+    Raises:
+        UserError: the folder is not that of one.
+    """
+    record = read_record(folder)
+    if record is None or record.results is None or not pathlib.Path(folder, MODEL).is_file():
+        raise UserError(f"{told} is not the folder of a finished run, with {_RECORD} and {MODEL}.")
+    return record
+
+
 class RunFolder:
     """`output_dir`/`run_name`, which belongs to one run: one set of settings.
 
@@ -105,16 +120,7 @@ class RunFolder:
         """
         if self._run_name == ".." or pathlib.PurePath(self._run_name).name != self._run_name:
             raise UserError(f"--run_name={self._run_name} must be a plain folder name.")
-        path = self.path.absolute()
-        nearest = next(folder for folder in (path, *path.parents) if folder.exists())
-        try:
-            with tempfile.TemporaryFile(dir=nearest):
-                pass  # permissions alone do not tell: the file system may refuse as well
-        except OSError as error:
-            raise UserError(
-                f"--output_dir={self.path.parent} cannot be written to ({nearest}: {error.strerror}); "
-                "give a folder that can."
-            ) from error
+        check_writable(self.path, f"--output_dir={self.path.parent}")
         if not self.path.exists() or not any(self.path.iterdir()):
             return
         record = read_record(self.path)

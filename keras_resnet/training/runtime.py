@@ -1,10 +1,10 @@
-"""TensorFlow's settings for training, made before it is imported."""
+"""TensorFlow's settings for batches of images, made before it is imported."""
 
 import os
 
 # oneDNN's kernels train a ResNet-50 1.4 times and a CIFAR ResNet-20 twice as fast on a CPU with AVX2, where
-# TensorFlow leaves them off (docs/benchmarks.md). For single images they gain nothing, or lose: nothing but
-# training sets this. Threads stay TensorFlow's own choice, as many as cores: fewer were no faster.
+# TensorFlow leaves them off (docs/benchmarks.md). For single images they gain nothing, or lose: only what
+# goes through many sets this. Threads stay TensorFlow's own choice, as many as cores: fewer were no faster.
 SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 

@@ -1,10 +1,12 @@
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 import keras_resnet
-from keras_resnet import dense_block, fold_batch_norm
+from keras_resnet import dense_block, fold_batch_norm, fully_convolutional
 from keras_resnet.models import architectures, resnet
+from keras_resnet.training.classifier import build_classifier
 
 RNG = np.random.default_rng(0)
 
@@ -124,3 +126,61 @@ def test_other_kinds_of_model_are_refused():
 
 def test_folding_is_public():
     assert keras_resnet.fold_batch_norm is fold_batch_norm
+
+
+def _probabilities_at_each_position(model, features, window):
+    """Average, classifier and softmax of each window of the last feature map, one after another."""
+    kernel, bias = (np.asarray(weight) for weight in model.get_layer("predictions").weights)
+    height, width = features.shape[1] - window + 1, features.shape[2] - window + 1
+    answers = np.zeros((len(features), height, width, kernel.shape[1]))
+    for y in range(height):
+        for x in range(width):
+            logits = features[:, y : y + window, x : x + window].mean(axis=(1, 2)) @ kernel + bias
+            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+            answers[:, y, x] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return answers
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_fully_convolutional_answers_at_every_position(block):
+    net = architectures.Architecture("net", (1, 1, 1), (8, 16, 32), block=block)
+    model = _trained(resnet.ResNet(net, input_shape=(64, 64, 3), classes=7))
+    headless = resnet.ResNet(net, include_top=False)
+    for layer in (layer for layer in headless.layers if layer.weights):
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    dense = fully_convolutional(model)
+    assert not _bns(dense)
+    images = RNG.normal(size=(2, 96, 80, 3)).astype("float32")
+    given = dense.predict(images, verbose=0)
+    assert given.shape == (2, 3, 2, 7)  # maps of 6x5, windows of 4x4
+    wanted = _probabilities_at_each_position(model, headless.predict(images, verbose=0), 4)
+    np.testing.assert_allclose(given, wanted, atol=1e-5)
+
+
+def test_fully_convolutional_at_224_is_the_net_itself():
+    model = _trained(resnet.ResNet18(classes=10))
+    images = RNG.normal(size=(2, 224, 224, 3)).astype("float32")
+    given = fully_convolutional(model).predict(images, verbose=0)
+    np.testing.assert_allclose(given[:, 0, 0], model.predict(images, verbose=0), atol=1e-5)
+
+
+def test_fully_convolutional_scales_the_mean_image():
+    mean = RNG.uniform(0, 255, (8, 8, 1)).astype("float32")
+    model = _trained(build_classifier(architectures.cifar(8), 8, 1, 10, mean))
+    dense = fully_convolutional(model)
+    images = RNG.integers(0, 256, (3, 8, 8, 1), "uint8")
+    np.testing.assert_allclose(
+        dense.predict(images, verbose=0)[:, 0, 0], model.predict(images, verbose=0), atol=1e-5
+    )
+    # The mean image at another size gives zeros, as the mean image does at its own.
+    subtraction = dense.get_layer("mean_subtraction")
+    scaled = np.asarray(PIL.Image.fromarray(mean[..., 0]).resize((16, 16), PIL.Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(subtraction(scaled[None, ..., None]), np.zeros((1, 16, 16, 1)), atol=1e-3)
+
+
+def test_what_has_no_window_is_refused():
+    model = resnet.CifarResNet(8, input_shape=(None, None, 3))
+    with pytest.raises(ValueError, match="cannot be made fully convolutional"):
+        fully_convolutional(model)
+    with pytest.raises(ValueError, match="cannot be made fully convolutional"):
+        fully_convolutional(resnet.CifarResNet(8, include_top=False, input_shape=(32, 32, 3)))

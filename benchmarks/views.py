@@ -1,0 +1,60 @@
+"""All positions of a larger image, mirrored too: the net fully convolutional, beside crop by crop."""
+
+import time
+
+import numpy as np
+from compare import OURS, Benchmark, Side, main
+from work import our_environment, pixels
+
+HEIGHT, WIDTH, STRIDE = 384, 512, 32
+
+
+def dense(options):
+    import keras_resnet
+
+    answers = keras_resnet.evaluation.dense_answers(keras_resnet.ResNet50())
+    image = pixels(1, WIDTH)[:, :HEIGHT]
+    return _milliseconds(lambda: answers(image))
+
+
+def crop_by_crop(options):
+    import keras
+
+    model = keras.applications.ResNet50(weights=None)
+    image = pixels(1, WIDTH)[0, :HEIGHT].astype("float32")
+
+    def answers():
+        crops = [
+            view[y : y + 224, x : x + 224]
+            for view in (image, image[:, ::-1])
+            for y in range(0, HEIGHT - 223, STRIDE)
+            for x in range(0, WIDTH - 223, STRIDE)
+        ]
+        return model.predict(np.stack(crops), verbose=0).mean(axis=0)
+
+    return _milliseconds(answers)
+
+
+def _milliseconds(run):
+    run()
+
+    def measure():
+        start = time.perf_counter()
+        run()
+        return 1000 * (time.perf_counter() - start)
+
+    return measure
+
+
+BENCHMARK = Benchmark(
+    name="views-resnet50",
+    work=f"one image of {HEIGHT}x{WIDTH} at all positions, mirrored too, ResNet-50",
+    unit="ms",
+    sides={
+        OURS: Side(dense, our_environment()),
+        "keras.applications on 120 crops": Side(crop_by_crop),
+    },
+)
+
+if __name__ == "__main__":
+    main(BENCHMARK)

@@ -1,0 +1,44 @@
+"""Pictures in rows, each with a caption: a contact sheet."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+
+from keras_resnet.files import atomic
+
+COLUMNS = 8
+_LINE = 12
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    captions: Sequence[str],
+    path: str | os.PathLike,
+    *,
+    side: int = 64,
+    columns: int = COLUMNS,
+) -> None:
+    """Draw square images (H, W, C) uint8 in rows, each with its caption, as PNG.
+
+    Args:
+        captions: of as many lines as the first has; what is too long for its picture is cut off.
+        side: of each picture on the sheet, in pixels; larger where the images are.
+        columns: pictures of a row.
+    """
+    side = max(side, images[0].shape[1])
+    height = side + 2 + _LINE * (captions[0].count("\n") + 1)
+    sheet = PIL.Image.new("RGB", (columns * side, -(-len(images) // columns) * height), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
+    for i, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
+        left, top = i % columns * side, i // columns * height
+        picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+        sheet.paste(picture.resize((side, side), PIL.Image.Resampling.NEAREST), (left, top))
+        for number, line in enumerate(caption.split("\n")):
+            while line and draw.textlength(line) > side - 4:
+                line = line[:-1]
+            draw.text((left + 2, top + side + _LINE * number), line, fill="black")
+    with atomic(path) as written:
+        sheet.save(written)

@@ -1,0 +1,111 @@
+"""The files of a test: numbers for machines, and pictures for people."""
+
+import csv
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_resnet.data.sheet import contact_sheet
+from keras_resnet.evaluation.evaluator import Evaluation
+from keras_resnet.evaluation.figures import draw_confusion
+from keras_resnet.evaluation.metrics import Scores, wilson
+from keras_resnet.files import atomic
+
+_SIDE, _COLUMNS = 128, 5
+
+
+def as_json(
+    evaluations: Mapping[str, Evaluation],
+    class_names: Sequence[str],
+    describe: Callable[[int], str],
+    about: Mapping[str, Any],
+) -> str:
+    """The numbers of a test, but for the confusion matrices, whose size is the square of the classes.
+
+    Args:
+        evaluations: by name.
+        describe: says where an image of an index lies.
+        about: what else to tell, as plain values.
+    """
+    results = {}
+    for name, evaluation in evaluations.items():
+        scores = evaluation.scores
+        results[name] = {
+            "images": scores.images,
+            "top1_error": scores.top1_error,
+            "top1_interval": scores.top1_interval,
+            "top5_error": scores.top5_error,
+            "top5_interval": scores.top5_interval,
+            "loss": scores.loss,
+            "calibration_error": scores.calibration_error,
+            "images_per_second": round(evaluation.images_per_second, 2),
+            "worst": [
+                {
+                    "image": describe(mistake.index),
+                    "class": class_names[mistake.label],
+                    "answer": class_names[mistake.answer],
+                    "probability": round(mistake.probability, 4),
+                    "loss": round(mistake.loss, 4),
+                }
+                for mistake in scores.worst
+            ],
+        }
+    return json.dumps({**about, "results": results}, indent=2, ensure_ascii=False)
+
+
+def write_results(scores: Scores, class_names: Sequence[str], stem: pathlib.Path, title: str) -> None:
+    """Write `STEM-classes.csv`, `STEM-confusion.png` and, if there are mistakes, `STEM-worst.png`."""
+    write_classes(scores.confusion, class_names, f"{stem}-classes.csv")
+    draw_confusion(scores.confusion, class_names, f"{stem}-confusion.png", title)
+    worst = pathlib.Path(f"{stem}-worst.png")
+    if not scores.worst:
+        worst.unlink(missing_ok=True)  # an earlier test's
+        return
+    captions = [
+        f"{class_names[mistake.label]}\n{class_names[mistake.answer]} {100 * mistake.probability:.0f}%?"
+        for mistake in scores.worst
+    ]
+    contact_sheet([mistake.image for mistake in scores.worst], captions, worst, side=_SIDE, columns=_COLUMNS)
+
+
+def write_classes(confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike) -> None:
+    """Write a CSV file with a line for each class: its error, and which class it is taken for most often."""
+    with atomic(path) as written, open(written, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            [
+                "class",
+                "images",
+                "error",
+                "error_low",
+                "error_high",
+                "precision",
+                "most_often_taken_for",
+                "times",
+            ]
+        )
+        for label, name in enumerate(class_names):
+            count, right = int(confusion[label].sum()), int(confusion[label, label])
+            answered = int(confusion[:, label].sum())
+            error = (
+                [f"{value:.4f}" for value in ((count - right) / count, *wilson(count - right, count))]
+                if count
+                else [""] * 3
+            )
+            others = confusion[label].copy()
+            others[label] = 0
+            times = int(others.max())
+            writer.writerow(
+                [
+                    name,
+                    count,
+                    *error,
+                    f"{right / answered:.4f}" if answered else "",
+                    class_names[int(others.argmax())] if times else "",
+                    times,
+                ]
+            )

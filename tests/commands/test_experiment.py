@@ -1,0 +1,79 @@
+import csv
+import json
+
+import PIL.Image
+import pytest
+from running import run_command
+
+SMALL = ("--dataset=digits", "--iterations=20", "--batch_size=32", "--seeds=1")
+
+
+def test_degradation_leaves_a_page_with_its_command(tmp_path):
+    command = ["experiment", "degradation", "--depths=8,14", *SMALL, f"--output_dir={tmp_path}"]
+    result = run_command(*command)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "README.md").read_text()
+    assert "--depths=8,14 --iterations=20" in page
+    told = json.loads((tmp_path / "results.json").read_text())
+    assert [outcome["group"] for outcome in told["outcomes"]] == [
+        "plain-8",
+        "residual-8",
+        "plain-14",
+        "residual-14",
+    ]
+    assert told["verdict"] in page
+    assert told["verdict"] in result.stdout
+    with PIL.Image.open(tmp_path / "degradation.png") as picture:
+        assert picture.size[0] >= 1000
+    again = run_command(*command)
+    assert "4 of 4 trainings are done already." in again.stdout
+    # Another setup in the same folder.
+    other = run_command(*command, "--learning_rate=0.2")
+    assert other.returncode == 2
+    assert "where 0.2 is asked for" in other.stderr
+
+
+def test_shortcuts_beside_each_other_and_their_responses(tmp_path):
+    result = run_command("experiment", "shortcuts", "--depth=8", *SMALL, f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "README.md").read_text()
+    # Parameters of 8 layers, 1 channel and 10 classes: C has three projections with BN, B two of them.
+    parameters = {
+        line.split("|")[1].strip(): line.split("|")[5].strip()
+        for line in page.splitlines()
+        if "±" not in line and line.startswith("| ")
+    }
+    assert parameters["plain"] == parameters["A"]
+    number = {name: int(parameters[name].replace(",", "")) for name in "ABC"}
+    assert number["B"] - number["A"] == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
+    assert number["C"] - number["B"] == 16 * 16 + 2 * 16
+    models = [tmp_path / f"{name}-seed0" / "model.keras" for name in ("plain", "A")]
+    given = run_command(
+        "experiment",
+        "responses",
+        *models,
+        "--dataset=digits",
+        "--images=50",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+    assert given.returncode == 0, given.stderr
+    with (tmp_path / "out" / "responses.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 2 * 7
+    assert {row["model"] for row in rows} == {"plain-seed0/model.keras", "A-seed0/model.keras"}
+    assert (tmp_path / "out" / "responses.png").is_file()
+
+
+@pytest.mark.slow
+def test_deep_plain_nets_fail_and_residual_ones_do_not(tmp_path):
+    """The claim itself, at the size that takes minutes."""
+    result = run_command("experiment", "degradation", "--quick", f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    told = json.loads((tmp_path / "results.json").read_text())
+    last = {}
+    for outcome in told["outcomes"]:
+        last.setdefault(outcome["group"], []).append(outcome["history"]["error"][-1])
+    assert len(last) == 4
+    assert min(last["plain-62"]) > 0.3
+    assert max(last["residual-62"]) < 0.05
+    assert max(last["plain-20"]) < min(last["plain-62"])
