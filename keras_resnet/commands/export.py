@@ -4,11 +4,9 @@ import pathlib
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, export_flags, exported
-from keras_resnet.data.source import Source
-from keras_resnet.data.view import View
+from keras_resnet.commands import data_flags, export_flags, exported, run_images
 from keras_resnet.errors import UserError
-from keras_resnet.training.run_folder import MODEL, Record, finished_record
+from keras_resnet.training.run_folder import MODEL, finished_record
 
 SUMMARY = "export a finished run as SavedModel, TFLite files and web page, and compare them with the model."
 ARGUMENT = "RUN"
@@ -46,35 +44,13 @@ def run(run_folder: str) -> None:
         )
     exports = export_flags.exports(FLAGS, asked, "tflite")
     record = finished_record(folder, run_folder)
-    source = _source(record)
-    seen = record.about["preprocessing"]
-    view = View(seen["size"], seen["whole"], mirrored=False)
+    source = run_images.source(FLAGS, record, FLAGS.dataset)
 
-    from keras_resnet.data.bad_images import BadImages
-    from keras_resnet.data.pipeline import Pipeline
     from keras_resnet.evaluation.opened import load_keras
     from keras_resnet.export.run import export_run
 
-    images = Pipeline(
-        source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), record.settings["seed"]
-    )
+    images = run_images.pipeline(FLAGS, record, source)
     model = load_keras(folder / MODEL)
     with images.bad_images.told():
         report = export_run(folder, record, model, images, exports)
     exported.tell(report, folder)
-
-
-def _source(record: Record) -> Source:
-    """The run's images, or those of --dataset, which have to be alike."""
-    recorded = record.about["data"]
-    name = FLAGS.dataset or recorded["dataset"]
-    if name == recorded["dataset"]:
-        data_flags.restore(FLAGS, recorded)
-    source = data_flags.source(FLAGS, name)
-    data_flags.check_classes(name, source, record.settings["classes"], "the run")
-    channels = record.about["preprocessing"]["channels"]
-    if source.channels != channels:
-        raise UserError(
-            f"--dataset={name} has images of {source.channels} channels; the run was trained on {channels}."
-        )
-    return source

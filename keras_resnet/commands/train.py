@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_resnet.commands import exported, precise_bn
+from keras_resnet.commands import bn_statistics, exported
 from keras_resnet.commands.train_flags import FLAGS
 from keras_resnet.commands.train_plan import tell_plan
 from keras_resnet.commands.train_setup import Asked, Ready, make_ready, read_flags
@@ -116,7 +116,7 @@ def _export(asked: Asked, ready: Ready, progress: Any) -> None:
     model.set_weights(ready.model.get_weights())
     test_error = progress.history["val_error"][-1]
     if FLAGS.precise_bn:
-        test_error = precise_bn.recompute(model, ready.images, FLAGS.precise_bn)
+        test_error = bn_statistics.recompute(model, ready.images, FLAGS.precise_bn)
     with atomic(folder / "model.keras") as written:
         model.save(written)
     with atomic(folder / "labels.txt") as written:

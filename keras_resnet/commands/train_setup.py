@@ -10,11 +10,11 @@ from typing import Any
 
 import keras_resnet
 from keras_resnet.commands import (
+    bn_statistics,
     data_flags,
     export_flags,
     grown,
     net_flags,
-    precise_bn,
     recipe_flags,
     view_flags,
 )
@@ -76,7 +76,7 @@ def read_flags() -> Asked:
     source = data_flags.source(FLAGS, FLAGS.dataset)
     view = view_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
-    precise_bn.check(FLAGS.precise_bn, source)
+    bn_statistics.check(FLAGS.precise_bn, source, "precise_bn")
     per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
     mean = "per-pixel" if per_pixel else "per-channel"
     data_name = data_flags.file_name(FLAGS.dataset)

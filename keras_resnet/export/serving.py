@@ -86,7 +86,12 @@ class _Server(tf.Module):
     def serve(self, images):
         """Pixels, (N, H, W, C) of any type."""
         images = tf.cast(images, tf.float32)
-        tf.debugging.assert_positive(tf.shape(images)[0], "images is empty; a batch needs at least one")
+        some = tf.debugging.assert_positive(
+            tf.shape(images)[0], "images is empty; a batch needs at least one"
+        )
+        # Before the net, whose operations would fail as well, each in words of its own.
+        with tf.control_dependencies([some]):
+            images = tf.identity(images)
         fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
         images = tf.cond(fits, lambda: images, lambda: crop_batch(images, self._choose, self._size))
         return self._answers(images)
@@ -95,7 +100,9 @@ class _Server(tf.Module):
     def serve_bytes(self, image_bytes):
         """Files, (N,) strings."""
         count = tf.size(image_bytes, tf.int64)
-        tf.debugging.assert_positive(count, "image_bytes is empty; a batch needs at least one file")
+        some = tf.debugging.assert_positive(count, "image_bytes is empty; a batch needs at least one file")
+        with tf.control_dependencies([some]):
+            image_bytes = tf.identity(image_bytes)
 
         def decoded(index, contents):
             return index, crop_view(contents, self._choose, self._size, self._channels)

@@ -5,13 +5,27 @@ import PIL.Image
 import pytest
 from running import run_command
 
+from keras_resnet.commands.main import main
+
 SMALL = ("--dataset=digits", "--iterations=20", "--batch_size=32", "--seeds=1")
 
 
-def test_degradation_leaves_a_page_with_its_command(tmp_path):
-    command = ["experiment", "degradation", "--depths=8,14", *SMALL, f"--output_dir={tmp_path}"]
-    result = run_command(*command)
-    assert result.returncode == 0, result.stderr
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """A command in this process, which has imported TensorFlow already: (status, output, errors)."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command would
+
+    def run(*arguments):
+        status = main(["experiment", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
+    command = ["degradation", "--depths=8,14", *SMALL, f"--output_dir={tmp_path}"]
+    status, out, _ = here(*command)
+    assert status == 0
     page = (tmp_path / "README.md").read_text()
     assert "--depths=8,14 --iterations=20" in page
     told = json.loads((tmp_path / "results.json").read_text())
@@ -22,20 +36,18 @@ def test_degradation_leaves_a_page_with_its_command(tmp_path):
         "residual-14",
     ]
     assert told["verdict"] in page
-    assert told["verdict"] in result.stdout
+    assert told["verdict"] in out
     with PIL.Image.open(tmp_path / "degradation.png") as picture:
         assert picture.size[0] >= 1000
-    again = run_command(*command)
-    assert "4 of 4 trainings are done already." in again.stdout
+    assert "4 of 4 trainings are done already." in here(*command)[1]
     # Another setup in the same folder.
-    other = run_command(*command, "--learning_rate=0.2")
-    assert other.returncode == 2
-    assert "where 0.2 is asked for" in other.stderr
+    status, _, errors = here(*command, "--learning_rate=0.2")
+    assert status == 2
+    assert "where 0.2 is asked for" in errors
 
 
-def test_shortcuts_beside_each_other_and_their_responses(tmp_path):
-    result = run_command("experiment", "shortcuts", "--depth=8", *SMALL, f"--output_dir={tmp_path}")
-    assert result.returncode == 0, result.stderr
+def test_shortcuts_beside_each_other_and_their_responses(here, tmp_path):
+    assert here("shortcuts", "--depth=8", *SMALL, f"--output_dir={tmp_path}")[0] == 0
     page = (tmp_path / "README.md").read_text()
     # Parameters of 8 layers, 1 channel and 10 classes: C has three projections with BN, B two of them.
     parameters = {
@@ -48,15 +60,8 @@ def test_shortcuts_beside_each_other_and_their_responses(tmp_path):
     assert number["B"] - number["A"] == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
     assert number["C"] - number["B"] == 16 * 16 + 2 * 16
     models = [tmp_path / f"{name}-seed0" / "model.keras" for name in ("plain", "A")]
-    given = run_command(
-        "experiment",
-        "responses",
-        *models,
-        "--dataset=digits",
-        "--images=50",
-        f"--output_dir={tmp_path / 'out'}",
-    )
-    assert given.returncode == 0, given.stderr
+    options = ("--dataset=digits", "--images=50", f"--output_dir={tmp_path / 'out'}")
+    assert here("responses", *models, *options)[0] == 0
     with (tmp_path / "out" / "responses.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == 2 * 7

@@ -1,16 +1,23 @@
 """Every mistake gets one sentence that names the flag, before TensorFlow is imported."""
 
+import json
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+# All in one process: the start of Python takes longer than a refusal.
 _RUN = """
-import sys
+import contextlib, io, json, sys
 from keras_resnet.commands.main import main
-status = main(sys.argv[1:])
-slow = {"tensorflow", "keras", "jax"} & set(sys.modules)
-sys.exit(f"imported {slow}" if slow else status)
+SLOW = {"tensorflow", "keras", "jax"}
+for arguments in json.load(sys.stdin):
+    before, out, err = set(sys.modules), io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(arguments)
+    told = {"status": status, "out": out.getvalue(), "err": err.getvalue()}
+    print(json.dumps({**told, "slow": sorted(SLOW & (set(sys.modules) - before))}))
 """
 
 REFUSALS = [
@@ -138,28 +145,44 @@ REFUSALS = [
 ]
 
 
-def _keras_resnet(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", _RUN, *arguments], capture_output=True, text=True, check=False
+def _keras_resnet(*commands):
+    """What each of the commands says."""
+    result = subprocess.run(
+        [sys.executable, "-c", _RUN],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=pathlib.Path(__file__).parents[2],
     )
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def refused():
+    commands = [arguments.split(" ") for arguments, _ in REFUSALS]
+    return dict(zip((arguments for arguments, _ in REFUSALS), _keras_resnet(*commands), strict=True))
 
 
 @pytest.mark.parametrize(("arguments", "says"), REFUSALS, ids=[arguments for arguments, _ in REFUSALS])
-def test_mistake_is_refused_in_one_sentence(arguments, says, tmp_path):
-    result = _keras_resnet(*arguments.split(" "))
-    assert result.returncode == 2, result.stderr
-    (line,) = result.stderr.splitlines()
+def test_mistake_is_refused_in_one_sentence(refused, arguments, says):
+    told = refused[arguments]
+    assert told["status"] == 2
+    (line,) = told["err"].splitlines()
     assert line.startswith("keras-resnet")
     assert says in line
-    assert not result.stdout
+    assert not told["out"]
+    assert not told["slow"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [], ["train", "--help"], ["inspect", "-h"]])
 def test_help(arguments):
-    result = _keras_resnet(*arguments)
-    assert result.returncode == 0, result.stderr
+    (told,) = _keras_resnet(arguments)
+    assert told["status"] == 0
+    assert not told["slow"]
     flags = ["--depth", "--shortcut"] if len(arguments) == 2 else ["train", "inspect"]
-    assert all(word in result.stdout for word in flags)
+    assert all(word in told["out"] for word in flags)
 
 
 def test_folder_of_another_run_is_refused(tmp_path):
@@ -167,7 +190,7 @@ def test_folder_of_another_run_is_refused(tmp_path):
     folder = tmp_path / "cifar_resnet20-A-digits"
     folder.mkdir()
     (folder / "model.keras").write_text("somebody's")
-    result = _keras_resnet("train", f"--output_dir={tmp_path}")
-    assert result.returncode == 2
-    assert "--run_name=cifar_resnet20-A-digits" in result.stderr
+    (told,) = _keras_resnet(["train", f"--output_dir={tmp_path}"])
+    assert told["status"] == 2
+    assert "--run_name=cifar_resnet20-A-digits" in told["err"]
     assert (folder / "model.keras").read_text() == "somebody's"
