@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import json
 
 import pytest
 
@@ -53,6 +52,12 @@ def test_trainings_are_kept_and_resumed(tmp_path, monkeypatch):
     # Nothing is trained again.
     monkeypatch.setattr(module, "train", None)
     assert run_trainings(_setup(tmp_path / "parts"), TRAININGS, tell=lambda line: None) == given
+    with pytest.raises(UserError, match="holds a training with iterations 20, where 8 is asked"):
+        run_trainings(_setup(tmp_path / "parts", iterations=8), TRAININGS)
+    # What is damaged is trained again, by what is no function any more.
+    (tmp_path / "parts" / "plain-8-seed0" / "outcome.json").write_text("{")
+    with pytest.raises(TypeError, match="not callable"):
+        run_trainings(_setup(tmp_path / "parts"), TRAININGS, tell=lambda line: None)
 
 
 class _StopAfter:
@@ -70,19 +75,6 @@ class _StopAfter:
                     raise Interrupted("stopped", 143)
 
         return Stop()
-
-
-def test_another_setup_is_refused(tmp_path):
-    run_trainings(_setup(tmp_path, iterations=4), TRAININGS[:1], tell=lambda line: None)
-    with pytest.raises(
-        UserError, match=r"plain-8-seed0 holds a training with iterations 4, where 8 is asked for"
-    ):
-        run_trainings(_setup(tmp_path, iterations=8), TRAININGS[:1])
-    (tmp_path / "plain-8-seed0" / "outcome.json").write_text("{")
-    run_trainings(_setup(tmp_path, iterations=8), TRAININGS[:1], tell=lambda line: None)
-    assert (
-        json.loads((tmp_path / "plain-8-seed0" / "outcome.json").read_text())["identity"]["iterations"] == 8
-    )
 
 
 def test_nets_have_the_layers_they_are_named_for():

@@ -1,10 +1,13 @@
 """The blockwise model computes what the flat net computes, and changes the flat net's weights."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_resnet import dense_block, dense_bn
 from keras_resnet.models import architectures, resnet
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.optimizer import CoupledSGD
@@ -29,14 +32,37 @@ def _after_training(net, wrap):
     return losses, net.get_weights(), trained
 
 
-@pytest.mark.parametrize("rematerialized", [(), STAGES], ids=["kept", "rematerialized"])
-@pytest.mark.parametrize("shortcut", ["A", "C", None])
-@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+# Every block, option and way once; the other combinations are slow.
+QUICK = {("basic", "A", ()), ("basic", None, STAGES), ("bottleneck", "C", ()), ("bottleneck", "A", STAGES)}
+COMBINATIONS = [
+    pytest.param(*combination, marks=[] if combination in QUICK else pytest.mark.slow)
+    for combination in itertools.product(("basic", "bottleneck"), ("A", "C", None), ((), STAGES))
+]
+
+
+@pytest.mark.parametrize(("block", "shortcut", "rematerialized"), COMBINATIONS)
 def test_trains_as_the_flat_net(block, shortcut, rematerialized):
     losses, weights, _ = _after_training(
         _net(block, shortcut), lambda net: BlockwiseModel(net, rematerialized)
     )
     flat_losses, flat_weights, _ = _after_training(_net(block, shortcut), lambda net: net)
+    np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
+    for ours, theirs in zip(weights, flat_weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_fully_connected_blocks_train_as_the_flat_net():
+    def net():
+        keras.utils.set_random_seed(0)
+        image = keras.Input((16, 16, 3))
+        x = dense_bn(keras.layers.Flatten()(image), 8, name="dense1")
+        for block in (1, 2):
+            x = dense_block(x, 8, shortcut="A", name=f"dense2_block{block}")
+        return keras.Model(image, keras.layers.Dense(3, "softmax")(x))
+
+    (losses, weights, _), (flat_losses, flat_weights, _) = (
+        _after_training(net(), wrap) for wrap in (BlockwiseModel, lambda net: net)
+    )
     np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
     for ours, theirs in zip(weights, flat_weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
