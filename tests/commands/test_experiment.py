@@ -7,7 +7,7 @@ from running import run_command
 
 from keras_resnet.commands.main import main
 
-SMALL = ("--dataset=digits", "--iterations=20", "--batch_size=32", "--seeds=1")
+SMALL = ("--dataset=digits", "--batch_size=32", "--seeds=1")
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def here(monkeypatch, capsys):
 
 
 def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
-    command = ["degradation", "--depths=8,14", *SMALL, f"--output_dir={tmp_path}"]
+    command = ["degradation", "--depths=8,14", "--iterations=24", *SMALL, f"--output_dir={tmp_path}"]
     status, out, _ = here(*command)
     assert status == 0
     page = (tmp_path / "README.md").read_text()
-    assert "--depths=8,14 --iterations=20" in page
+    assert "--depths=8,14 --iterations=24" in page
     told = json.loads((tmp_path / "results.json").read_text())
     assert [outcome["group"] for outcome in told["outcomes"]] == [
         "plain-8",
@@ -47,7 +47,7 @@ def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
 
 
 def test_shortcuts_beside_each_other_and_their_responses(here, tmp_path):
-    assert here("shortcuts", "--depth=8", *SMALL, f"--output_dir={tmp_path}")[0] == 0
+    assert here("shortcuts", "--depth=8", "--iterations=20", *SMALL, f"--output_dir={tmp_path}")[0] == 0
     page = (tmp_path / "README.md").read_text()
     # Parameters of 8 layers, 1 channel and 10 classes: C has three projections with BN, B two of them.
     parameters = {
