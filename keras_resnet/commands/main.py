@@ -31,6 +31,8 @@ _COMMANDS = {
     "data validate": "keras_resnet.commands.data_validate",
 }
 
+_SECONDS_TO_NEXT_TRY = 0.3
+
 
 def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
     """`main`, and the end of the process with its status."""
@@ -96,19 +98,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: what it has begun to write goes away."""
+    """Let SIGTERM end a command as Ctrl-C does: what it has begun to write goes away.
 
-    def end(signal_number, frame):
-        sys.exit(128 + signal_number)
+    Where the signal arrives inside a finaliser, Python drops what is raised there; so it is raised again
+    until it is on its way.
+    """
+
+    def end(*_):
+        if _is_ending(sys.exc_info()[1]):
+            return
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_NEXT_TRY)
+        sys.exit(128 + signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets no other thread listen to signals
         return
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "setitimer") else [])]
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_ending(error: BaseException | None) -> bool:
+    """Whether the end of the process is being handled, or an error that came up meanwhile."""
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    return error is not None
 
 
 def _refuse(command: str, message: str) -> int:
