@@ -1,10 +1,8 @@
 """All positions of a larger image, mirrored too: the net fully convolutional, beside crop by crop."""
 
-import time
-
 import numpy as np
 from compare import OURS, Benchmark, Side, main
-from work import our_environment, pixels
+from work import milliseconds_an_image, our_environment, pixels
 
 HEIGHT, WIDTH, STRIDE = 384, 512, 32
 
@@ -14,7 +12,7 @@ def dense(options):
 
     answers = keras_resnet.evaluation.dense_answers(keras_resnet.ResNet50())
     image = pixels(1, WIDTH)[:, :HEIGHT]
-    return _milliseconds(lambda: answers(image))
+    return milliseconds_an_image(lambda: answers(image), 1, 1)
 
 
 def crop_by_crop(options):
@@ -32,18 +30,7 @@ def crop_by_crop(options):
         ]
         return model.predict(np.stack(crops), verbose=0).mean(axis=0)
 
-    return _milliseconds(answers)
-
-
-def _milliseconds(run):
-    run()
-
-    def measure():
-        start = time.perf_counter()
-        run()
-        return 1000 * (time.perf_counter() - start)
-
-    return measure
+    return milliseconds_an_image(answers, 1, 1)
 
 
 BENCHMARK = Benchmark(

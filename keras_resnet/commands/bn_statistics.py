@@ -1,7 +1,5 @@
 """Exact statistics of BN, as `train --precise_bn` and `precise_bn` take them."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keras_resnet.data.source import Source
@@ -13,20 +11,6 @@ if TYPE_CHECKING:
     from keras_resnet.data.pipeline import Pipeline
 
 _BATCH, _TEST_BATCH = 64, 256
-_SECONDS_BETWEEN_LINES = 10.0
-
-
-def _now_and_then(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """The same, but for what comes within ten seconds of what was told before."""
-    said = time.monotonic()
-
-    def tell_some(line):
-        nonlocal said
-        if time.monotonic() - said > _SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            tell(line)
-
-    return tell_some
 
 
 def check(count: int | None, source: Source, flag: str) -> None:
@@ -51,5 +35,5 @@ def recompute(model: "keras.Model", images: "Pipeline", count: int) -> float:
     print(f"Taking BN's statistics {told}.", flush=True)
     with images.bad_images.told():
         drawn = images.drawn_batches(images.source.train, count, _BATCH).as_numpy_iterator()
-        precise_batch_norm(model, [batch for batch, _ in drawn], _now_and_then(print))
+        precise_batch_norm(model, [batch for batch, _ in drawn], print)
         return error(model, images.evaluation_batches(_TEST_BATCH).as_numpy_iterator())

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, experiment_flags
+from keras_resnet.commands import data_flags, experiment_flags, precision_flags
 from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.training.runtime import prepare as prepare_runtime
@@ -48,7 +48,7 @@ def run() -> None:
     from keras_resnet.experiments.trainings import run_trainings
 
     print(told, flush=True)
-    policy = experiment_flags.policy(FLAGS)
+    policy = precision_flags.policy(FLAGS)
     trainings = degradation.trainings(depths, FLAGS.seeds or 3, dense=quick, policy=policy)
     outcomes = run_trainings(setup, trainings)
     table, verdict = degradation.table(outcomes, depths), degradation.verdict(outcomes, depths)

@@ -2,13 +2,11 @@
 
 import math
 import pathlib
-import shlex
 from typing import Any
 
 from absl import flags
 
-from keras_resnet.commands import data_flags
-from keras_resnet.commands.versions import versions
+from keras_resnet.commands import data_flags, made_by, precision_flags
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import choose_view
 from keras_resnet.errors import UserError
@@ -33,13 +31,7 @@ def define(values: flags.FlagValues, name: str) -> None:
     flags.DEFINE_integer("iterations", None, "Steps of each training.", lower_bound=20, **group)
     flags.DEFINE_integer("batch_size", None, "Images of a step.", lower_bound=1, **group)
     flags.DEFINE_float("learning_rate", None, "The highest.", **group)
-    flags.DEFINE_enum(
-        "mixed_precision",
-        "none",
-        ["none", "bfloat16", "float16"],
-        "Type of activations and gradients.",
-        **group,
-    )
+    precision_flags.define(values, _GROUP)
     flags.DEFINE_string(
         "output_dir",
         f"saved_models/experiments/{name}",
@@ -90,11 +82,6 @@ def recipe(
     )
 
 
-def policy(values: flags.FlagValues) -> str:
-    """Keras' dtype policy of the nets."""
-    return "float32" if values.mixed_precision == "none" else f"mixed_{values.mixed_precision}"
-
-
 def setup(
     values: flags.FlagValues, source: Source, chosen: Recipe, points: int, shift: int | None = None
 ) -> Any:
@@ -113,5 +100,7 @@ def setup(
 
 def about(values: flags.FlagValues, name: str) -> dict[str, Any]:
     """How the experiment was made."""
-    given = [values[flag].serialize() for flag in sorted(values) if not values[flag].using_default_value]
-    return {"command": shlex.join(["keras-resnet", "experiment", name, *given]), "versions": versions()}
+    return {
+        "command": made_by.command(values, "keras-resnet", "experiment", name),
+        "versions": made_by.versions(),
+    }

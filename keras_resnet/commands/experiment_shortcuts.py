@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, experiment_flags
+from keras_resnet.commands import data_flags, experiment_flags, precision_flags
 from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.training.runtime import prepare as prepare_runtime
@@ -34,7 +34,7 @@ def run() -> None:
     from keras_resnet.experiments.trainings import run_trainings
 
     print(told, flush=True)
-    policy = experiment_flags.policy(FLAGS)
+    policy = precision_flags.policy(FLAGS)
     outcomes = run_trainings(setup, shortcuts.trainings(FLAGS.depth, FLAGS.seeds or 2, policy))
     print("Measuring the time of a step, by turns.", flush=True)
     times = shortcuts.seconds_a_step(setup, FLAGS.depth, policy)

@@ -2,7 +2,14 @@
 
 from absl import flags
 
-from keras_resnet.commands import data_flags, export_flags, net_flags, recipe_flags, view_flags
+from keras_resnet.commands import (
+    data_flags,
+    export_flags,
+    net_flags,
+    precision_flags,
+    recipe_flags,
+    view_flags,
+)
 
 FLAGS = flags.FlagValues()
 
@@ -62,13 +69,7 @@ flags.DEFINE_integer(
 flags.DEFINE_boolean(
     "sync_batch_norm", False, "Batch statistics over all devices, not each one's own.", **_COMPUTING
 )
-flags.DEFINE_enum(
-    "mixed_precision",
-    "none",
-    ["none", "bfloat16", "float16"],
-    "Type of activations and gradients; weights, batch statistics and the exported files stay float32.",
-    **_COMPUTING,
-)
+precision_flags.define(FLAGS, _COMPUTING["module_name"])
 flags.DEFINE_boolean("jit_compile", False, "Compile the step by XLA; not with several devices.", **_COMPUTING)
 flags.DEFINE_list(
     "rematerialize",

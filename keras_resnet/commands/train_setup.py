@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib.util
 import pathlib
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +13,13 @@ from keras_resnet.commands import (
     data_flags,
     export_flags,
     grown,
+    made_by,
     net_flags,
+    precision_flags,
     recipe_flags,
     view_flags,
 )
 from keras_resnet.commands.train_flags import FLAGS
-from keras_resnet.commands.versions import versions
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
@@ -104,8 +104,8 @@ def read_flags() -> Asked:
         "version": keras_resnet.__version__,
     }
     about = {
-        "command": _command(),
-        "versions": versions(),
+        "command": made_by.command(FLAGS, "python", "train.py"),
+        "versions": made_by.versions(),
         "data": {"dataset": FLAGS.dataset, **data_flags.recorded(FLAGS)},
         "preprocessing": {"channels": source.channels, "size": view.size, "whole": view.whole},
         "mean": mean,
@@ -160,9 +160,8 @@ def make_ready(asked: Asked) -> Ready:
     build = functools.partial(
         build_classifier, asked.net, view.size, source.image_shape[-1], len(source.class_names), mean
     )
-    policy = "float32" if FLAGS.mixed_precision == "none" else f"mixed_{FLAGS.mixed_precision}"
     with strategy.scope():
-        model = build(policy=policy)
+        model = build(policy=precision_flags.policy(FLAGS))
         if FLAGS.sync_batch_norm:
             synchronize_batch_norm(model)
         if recipe.zero_gamma:
@@ -205,8 +204,3 @@ def check_sharing(recipe: Recipe, replicas: int) -> None:
             f"--accumulate={FLAGS.accumulate} must divide the {recipe.batch_size // replicas} images of a "
             "device's share of a batch."
         )
-
-
-def _command() -> str:
-    given = [FLAGS[name].serialize() for name in sorted(FLAGS) if not FLAGS[name].using_default_value]
-    return shlex.join(["python", "train.py", *given])

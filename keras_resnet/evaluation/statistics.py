@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_resnet.models.deep import room_to_recurse
+from keras_resnet.training.progress import Countdown
 
 _NORMALISATION = keras.layers.BatchNormalization
 
@@ -26,7 +27,7 @@ def precise_batch_norm(
     Args:
         model: a flat Functional model with one input; its averages are changed in place.
         batches: images as tests see them, (n, H, W, C) each.
-        tell: takes a line for each BN.
+        tell: takes a line about every ten seconds.
 
     Raises:
         ValueError: there is no image, or the model is not Functional.
@@ -44,15 +45,13 @@ def precise_batch_norm(
     for layer in layers:
         for tensor in keras.tree.flatten(layer.input):
             needed[id(tensor)] = needed.get(id(tensor), 0) + 1
-    normalisations, done = sum(isinstance(layer, _NORMALISATION) for layer in layers), 0
+    left = Countdown(len(layers), tell, "layers")
     for layer in layers:
         sources = keras.tree.flatten(layer.input)
         if isinstance(layer, _NORMALISATION):
             mean, variance = _moments(values[id(sources[0])], layer.axis)
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(variance)
-            done += 1
-            tell(f"{layer.name} has its statistics, {done} of {normalisations}.")
         given = []
         for number in range(len(values[id(sources[0])])):
             batch = keras.tree.map_structure(lambda tensor, n=number: values[id(tensor)][n], layer.input)
@@ -63,6 +62,7 @@ def precise_batch_norm(
         for source in sources:
             needed[id(source)] -= 1
         values[id(layer.output)] = given
+        left.add(1)
 
 
 def memory(model: keras.Model, images: int) -> int:

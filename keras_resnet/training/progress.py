@@ -103,25 +103,26 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class Countdown:
-    """A line about every ten seconds of work on many images, with the time left.
+    """A line about every ten seconds of work on many images, or layers, with the time left.
 
     Args:
-        count: of the images.
+        count: of them.
         tell: takes the line.
+        what: they are called.
     """
 
-    def __init__(self, count: int, tell: Callable[[str], None]):
-        self._count, self._tell, self._done = count, tell, 0
+    def __init__(self, count: int, tell: Callable[[str], None], what: str = "images"):
+        self._count, self._tell, self._what, self._done = count, tell, what, 0
         self._start = self._said = time.monotonic()
 
-    def add(self, images: int) -> None:
+    def add(self, count: int) -> None:
         """So many more are done."""
-        self._done += images
+        self._done += count
         now = time.monotonic()
         if now - self._said > _SECONDS_BETWEEN_LINES and self._done < self._count:
             self._said = now
             left = (now - self._start) / self._done * (self._count - self._done)
-            self._tell(f"{self._done:,} of {self._count:,} images, about {format_seconds(left)} left")
+            self._tell(f"{self._done:,} of {self._count:,} {self._what}, about {format_seconds(left)} left")
 
 
 def _print_notes(params: dict) -> None:
