@@ -12,13 +12,14 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_resnet"
 # Each room and the rooms it may use, from the bottom up.
 ROOMS = {
-    "models": set(),
+    "weights": set(),
+    "models": {"weights"},
     "data": set(),
-    "training": {"models", "data"},
+    "training": {"weights", "models", "data"},
     "evaluation": {"models", "data", "training"},
     "export": {"models", "data", "training", "evaluation"},
-    "experiments": {"models", "data", "training", "evaluation"},
-    "commands": {"models", "data", "training", "evaluation", "export", "experiments"},
+    "experiments": {"weights", "models", "data", "training", "evaluation"},
+    "commands": {"weights", "models", "data", "training", "evaluation", "export", "experiments"},
 }
 # What every room may use.
 GROUND = {"errors", "files", "_lazy"}

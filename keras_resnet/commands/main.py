@@ -22,11 +22,14 @@ _COMMANDS = {
     "evaluate": "keras_resnet.commands.evaluate",
     "export": "keras_resnet.commands.export",
     "predict": "keras_resnet.commands.predict",
+    "explain": "keras_resnet.commands.explain",
     "precise_bn": "keras_resnet.commands.precise_bn",
     "experiment degradation": "keras_resnet.commands.experiment_degradation",
     "experiment shortcuts": "keras_resnet.commands.experiment_shortcuts",
     "experiment responses": "keras_resnet.commands.experiment_responses",
     "inspect": "keras_resnet.commands.inspect",
+    "weights": "keras_resnet.commands.weights",
+    "convert": "keras_resnet.commands.convert",
     "data inspect": "keras_resnet.commands.data_inspect",
     "data validate": "keras_resnet.commands.data_validate",
 }
@@ -71,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.FLAGS.unparse_flags()  # of an earlier call in the same process
     try:
         rest = command.FLAGS([name, *arguments])[1:]
-        words = argument.split()
-        if len(rest) < len(words):
-            raise UserError(f"{words[len(rest)]} is missing: keras-resnet {name} {argument}.")
-        if len(rest) > len(words) and not argument.endswith("..."):
+        wanted = argument.split()
+        if len(rest) < len(wanted):
+            raise UserError(f"{wanted[len(rest)]} is missing: keras-resnet {name} {argument}.")
+        if len(rest) > len(wanted) and not argument.endswith("..."):
             raise UserError(f"{rest[-1]!r} is no flag; flags look like --depth=20.")
         with _terminable():
             return command.run(*rest) or 0
@@ -139,7 +142,7 @@ def _refuse(command: str, message: str) -> int:
 
 
 def _help_of_named(values: flags.FlagValues, message: str) -> str:
-    named = re.search(r"--(\w+)", message)[1]
+    _, named, *_ = re.split(r"--(\w+)", message)
     return f"--{named} is: {values[named].help}"
 
 

@@ -23,6 +23,14 @@ flags.DEFINE_string(
     module_name=net_flags.GROUP,
 )
 flags.DEFINE_string(
+    "weights",
+    None,
+    "What to begin with: a finished run, a file of weights, or a name of public weights (keras-resnet "
+    "weights) with --depth. The net and its preprocessing come with them; other classes get a new head.",
+    flag_values=FLAGS,
+    module_name=net_flags.GROUP,
+)
+flags.DEFINE_string(
     "dataset",
     "digits",
     "digits (embedded), a folder of pictures (train/CLASS/* and val/CLASS/*, or CLASS/*), or any TFDS image "

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras_resnet
 from keras_resnet.commands import (
+    begun_from,
     bn_statistics,
     data_flags,
     export_flags,
@@ -26,6 +27,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.exports import Exports
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
+from keras_resnet.training.normalisation import padding
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.run_folder import RunFolder
 
@@ -43,6 +45,7 @@ class Asked:
     recipe: Recipe
     exports: Exports
     folder: RunFolder
+    begun_from: begun_from.Beginning | None
     grown_from: pathlib.Path | None
     checkpoints: Checkpoints
 
@@ -65,7 +68,9 @@ def read_flags() -> Asked:
     Raises:
         UserError: something that cannot be.
     """
-    net = net_flags.architecture(FLAGS)
+    source = data_flags.source(FLAGS, FLAGS.dataset)
+    beginning = begun_from.read(FLAGS, source)
+    net = beginning.net if beginning else net_flags.architecture(FLAGS)
     _check_stages(net)
     if FLAGS.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError(
@@ -73,12 +78,12 @@ def read_flags() -> Asked:
             "pip install tensorboard, or leave it out; history.csv and curves.png say the same."
         )
     exports = export_flags.exports(FLAGS, FLAGS.export, "export")
-    source = data_flags.source(FLAGS, FLAGS.dataset)
     view = view_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
+    _check_unfreezing(recipe_name, recipe, net)
     bn_statistics.check(FLAGS.precise_bn, source, "precise_bn")
     per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
-    mean = "per-pixel" if per_pixel else "per-channel"
+    mean = (beginning and beginning.told) or ("per-pixel" if per_pixel else "per-channel")
     data_name = data_flags.file_name(FLAGS.dataset)
     settings = {
         **dataclasses.asdict(net),
@@ -96,6 +101,7 @@ def read_flags() -> Asked:
         "recipe": recipe_name,
         **dataclasses.asdict(recipe),
         "precise_bn": FLAGS.precise_bn,
+        "weights": beginning and beginning.identity,
         "grown_from": grown.identity(FLAGS.grow_from, net, source, view, mean),
         "accumulate": FLAGS.accumulate,
         "sync_batch_norm": FLAGS.sync_batch_norm,
@@ -115,7 +121,7 @@ def read_flags() -> Asked:
     checkpoints = Checkpoints(folder / "checkpoints", folder.settings, minutes=FLAGS.checkpoint_minutes)
     check_sharing(recipe, 1)
     grown_from = pathlib.Path(FLAGS.grow_from) if FLAGS.grow_from else None
-    return Asked(net, source, view, per_pixel, recipe, exports, folder, grown_from, checkpoints)
+    return Asked(net, source, view, per_pixel, recipe, exports, folder, beginning, grown_from, checkpoints)
 
 
 def make_ready(asked: Asked) -> Ready:
@@ -142,7 +148,10 @@ def make_ready(asked: Asked) -> Ready:
     source, view, recipe = asked.source, asked.view, asked.recipe
     check_sharing(recipe, strategy.num_replicas_in_sync)
     images = Pipeline(source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), FLAGS.seed)
-    mean = images.mean(per_pixel=asked.per_pixel)
+    normalisation = asked.begun_from and asked.begun_from.normalisation
+    if normalisation is None:
+        normalisation = images.mean(per_pixel=asked.per_pixel)
+    mean = padding(normalisation, view.size, source.image_shape[-1])
     steps_per_epoch = images.steps_per_epoch(recipe.batch_size)
     train_data = TrainingData(
         steps_per_epoch,
@@ -158,7 +167,7 @@ def make_ready(asked: Asked) -> Ready:
     )
     test_batches = images.evaluation_batches(TEST_BATCH, worker=where.worker, workers=where.workers)
     build = functools.partial(
-        build_classifier, asked.net, view.size, source.image_shape[-1], len(source.class_names), mean
+        build_classifier, asked.net, view.size, source.image_shape[-1], len(source.class_names), normalisation
     )
     with strategy.scope():
         model = build(policy=precision_flags.policy(FLAGS))
@@ -166,6 +175,8 @@ def make_ready(asked: Asked) -> Ready:
             synchronize_batch_norm(model)
         if recipe.zero_gamma:
             zero_gamma(model)
+        if asked.begun_from:
+            asked.begun_from.fill_in(model)
         if asked.grown_from:
             grown.take_over(model, asked.grown_from, asked.net)
     return Ready(images, train_data, test_batches, strategy, model, build)
@@ -182,6 +193,17 @@ def _check_stages(net: Architecture) -> None:
             raise UserError(
                 f"--rematerialize={stage} is no stage of {net.name}, whose stages are {','.join(net.stages)}."
             )
+
+
+def _check_unfreezing(name: str, recipe: Recipe, net: Architecture) -> None:
+    if recipe.unfreeze and not (FLAGS.weights or FLAGS.grow_from):
+        raise UserError(
+            f"--recipe={name} is for nets that begin with weights from elsewhere; give --weights, or another "
+            "recipe."
+        )
+    for stage, _ in recipe.unfreeze:
+        if stage not in (*net.stages, "conv1", "head"):
+            raise UserError(f"--recipe={name} unfreezes {stage}, which {net.name} does not have.")
 
 
 def check_sharing(recipe: Recipe, replicas: int) -> None:

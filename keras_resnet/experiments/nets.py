@@ -8,6 +8,7 @@ from keras_resnet.models.blocks import dense_block
 from keras_resnet.models.deep import room_to_recurse
 from keras_resnet.models.layers import MeanSubtraction, dense_bn, he_normal
 from keras_resnet.training.classifier import build_classifier
+from keras_resnet.weights.layouts import MEAN_LAYER
 
 _WIDTH = 64
 
@@ -44,7 +45,7 @@ def dense_net(depth: int, shortcut: str | None, images: Pipeline) -> keras.Model
         raise ValueError(f"depth must be 2n+2 (4, 6, 8, ...) for a net of dense blocks; got {depth}.")
     shape = (images.view.size, images.view.size, images.source.channels)
     image = keras.Input(shape, dtype="uint8", name="image")
-    subtraction = MeanSubtraction(shape, name="mean_subtraction")
+    subtraction = MeanSubtraction(shape, name=MEAN_LAYER)
     x = keras.layers.Flatten(name="flatten")(subtraction(image))
     subtraction.mean.assign(images.mean(per_pixel=True))
     x = dense_bn(x, _WIDTH, name="dense1")

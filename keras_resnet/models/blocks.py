@@ -58,7 +58,13 @@ def projection_shortcut(
 
 
 def shortcut_branch(
-    x: keras.KerasTensor, filters: int, *, stride: int = 1, shortcut: str | None = "B", name: str
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    stride: int = 1,
+    dilated: bool = False,
+    shortcut: str | None = "B",
+    name: str,
 ) -> keras.KerasTensor | None:
     """The shortcut of a block, by the paper's option (section 3.3); None for the plain net.
 
@@ -66,12 +72,15 @@ def shortcut_branch(
     B: projection where the dimensions change, identity elsewhere.
     C: projection everywhere.
 
+    Args:
+        dilated: the block has a dilation in place of its stride, and the shortcut that the stride asks for.
+
     Raises:
         ValueError: an unknown option, or zero-padding to fewer channels.
     """
     if shortcut is None:
         return None
-    changes = stride != 1 or x.shape[_axis(x)] != filters
+    changes = stride != 1 or dilated or x.shape[_axis(x)] != filters
     match shortcut:
         case "A":
             make = zero_padding_shortcut if changes else identity_shortcut
@@ -89,20 +98,35 @@ def basic_block(
     filters: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
+    input_dilation: int | None = None,
     shortcut: str | None = "B",
+    drop_path: float = 0.0,
     name: str,
 ) -> keras.KerasTensor:
     """Two 3x3 convolutions and their shortcut (Fig. 5, left).
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters).
 
+    Args:
+        dilation: rate of the 3x3 convolutions.
+        input_dilation: rate of the blocks before this one, where it has a larger one in place of a stride.
+            The first 3x3 keeps it, for it would have had the stride. So the block computes what a strided one
+            does, wherever that one has a position.
+        drop_path: probability that an image of a training batch skips the convolutions (stochastic depth,
+            Huang et al. 2016).
+
     Raises:
-        ValueError: an unknown shortcut option, or one that cannot be added here.
+        ValueError: an unknown shortcut option, or one that cannot be added here; a stride and a dilation in
+            one convolution; drop_path without a shortcut.
     """
-    branch = shortcut_branch(x, filters, stride=stride, shortcut=shortcut, name=name)
-    x = conv_bn(x, filters, 3, stride=stride, name=f"{name}_1")
-    x = conv_bn(x, filters, 3, activation=None, name=f"{name}_2")
-    return _join(branch, x, name)
+    before = input_dilation or dilation
+    branch = shortcut_branch(
+        x, filters, stride=stride, dilated=before != dilation, shortcut=shortcut, name=name
+    )
+    x = conv_bn(x, filters, 3, stride=stride, dilation=before, name=f"{name}_1")
+    x = conv_bn(x, filters, 3, dilation=dilation, activation=None, name=f"{name}_2")
+    return _join(branch, x, name, drop_path)
 
 
 def bottleneck_block(
@@ -110,8 +134,11 @@ def bottleneck_block(
     filters: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
+    input_dilation: int | None = None,
     shortcut: str | None = "B",
     variant: str = "v1",
+    drop_path: float = 0.0,
     name: str,
 ) -> keras.KerasTensor:
     """1x1 reduces, 3x3, 1x1 restores to 4 * filters; and the shortcut (Fig. 5, right).
@@ -119,21 +146,32 @@ def bottleneck_block(
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), 4 * filters).
 
     Args:
+        dilation: rate of the 3x3 convolution.
+        input_dilation: rate of the blocks before this one, where it has a larger one in place of a stride.
+            The 3x3 of a v1.5 bottleneck keeps it, for it would have had the stride. In a v1 bottleneck the
+            stride would have stood in front of the 3x3, which has `dilation` already. So both compute what a
+            strided block does, wherever that one has a position.
         variant: where the stride sits: "v1" on the first 1x1, as in the paper and keras.applications;
             "v1.5" on the 3x3, as in torchvision and timm.
+        drop_path: probability that an image of a training batch skips the convolutions (stochastic depth,
+            Huang et al. 2016).
 
     Raises:
-        ValueError: an unknown variant or shortcut option, or a shortcut that cannot be added here.
+        ValueError: an unknown variant or shortcut option, or a shortcut that cannot be added here; a stride
+            and a dilation in one convolution; drop_path without a shortcut.
     """
     if variant not in ("v1", "v1.5"):
         raise ValueError(f"{name}: variant must be 'v1' or 'v1.5', not {variant!r}.")
-    stride_1x1, stride_3x3 = (stride, 1) if variant == "v1" else (1, stride)
+    before = input_dilation or dilation
+    stride_1x1, stride_3x3, rate = (stride, 1, dilation) if variant == "v1" else (1, stride, before)
     width = BOTTLENECK_EXPANSION * filters
-    branch = shortcut_branch(x, width, stride=stride, shortcut=shortcut, name=name)
+    branch = shortcut_branch(
+        x, width, stride=stride, dilated=before != dilation, shortcut=shortcut, name=name
+    )
     x = conv_bn(x, filters, 1, stride=stride_1x1, name=f"{name}_1")
-    x = conv_bn(x, filters, 3, stride=stride_3x3, name=f"{name}_2")
+    x = conv_bn(x, filters, 3, stride=stride_3x3, dilation=rate, name=f"{name}_2")
     x = conv_bn(x, width, 1, activation=None, name=f"{name}_3")
-    return _join(branch, x, name)
+    return _join(branch, x, name, drop_path)
 
 
 def dense_block(
@@ -152,7 +190,14 @@ def dense_block(
     return _join(branch, x, name)
 
 
-def _join(branch: keras.KerasTensor | None, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _join(
+    branch: keras.KerasTensor | None, x: keras.KerasTensor, name: str, drop_path: float = 0.0
+) -> keras.KerasTensor:
+    if branch is None and drop_path:
+        raise ValueError(f"{name}: drop_path={drop_path} needs a shortcut; a plain block has none.")
+    if drop_path:
+        # One draw for an image, not one for each of its values.
+        x = keras.layers.Dropout(drop_path, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
     if branch is not None:
         x = keras.layers.Add(name=f"{name}_add")([branch, x])
     return keras.layers.Activation("relu", name=f"{name}_out")(x)

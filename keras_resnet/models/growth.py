@@ -1,5 +1,6 @@
 """The paper's argument made executable: a trained net, made deeper without changing what it computes."""
 
+import collections
 import re
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def deepen(model: keras.Model, depth: int, *, where: str = "end") -> keras.Model
             stage = next(stage for stage in stages if block.startswith(f"{stage.name}_"))
             make = bottleneck_block if stage.bottleneck else basic_block
             for name in added[block]:
-                x = make(x, stage.filters, name=name)
+                x = make(x, stage.filters, dilation=stage.dilation, name=name)
         return x
 
     with room_to_recurse():
@@ -76,6 +77,7 @@ class _Stage(NamedTuple):
     name: str
     blocks: int
     filters: int
+    dilation: int
     bottleneck: bool
 
 
@@ -99,15 +101,17 @@ def _stages(model: keras.Model) -> list[_Stage]:
                 f"{model.name} has shortcut option C, whose projections are not the identity; only nets of "
                 "options A and B can grow."
             )
-    names = dict.fromkeys(blocks.values())
+    counts = collections.Counter(blocks.values())
     return [
         _Stage(
             name,
-            sum(stage == name for stage in blocks.values()),
+            count,
             layers[f"{name}_block1_1_conv"].filters,
+            # That of the last block: the first one may have the rate of the stage before.
+            layers[f"{name}_block{count}_2_conv"].dilation_rate[0],
             f"{name}_block1_3_conv" in layers,
         )
-        for name in names
+        for name, count in counts.items()
     ]
 
 

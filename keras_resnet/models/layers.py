@@ -29,6 +29,7 @@ def conv_bn(
     kernel_size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     activation: str | None = "relu",
     name: str,
 ) -> keras.KerasTensor:
@@ -36,12 +37,16 @@ def conv_bn(
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), for odd kernel sizes.
     The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`.
+
+    Raises:
+        ValueError: a stride and a dilation in one.
     """
     padding = "same"
     if stride > 1:
         # The paper's Caffe nets and torchvision pad by k // 2 on every side. TensorFlow's "same" pads
         # even sizes on one side only at stride 2: same shapes, other numbers, and ported weights would
-        # see an image shifted by a pixel. At stride 1 the two agree, and no extra layer is needed.
+        # see an image shifted by a pixel. At stride 1 the two agree, at any dilation (d * (k // 2) on every
+        # side), and no extra layer is needed.
         padding = "valid"
         if kernel_size > 1:
             x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -50,6 +55,7 @@ def conv_bn(
         kernel_size,
         strides=stride,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=False,
         kernel_initializer=he_normal(),
         name=f"{name}_conv",

@@ -5,7 +5,10 @@ import numpy as np
 
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.layers import MeanSubtraction
+from keras_resnet.models.preprocessing import Preprocessing
 from keras_resnet.models.resnet import ResNet
+from keras_resnet.weights.layouts import MEAN_LAYER
+from keras_resnet.weights.pixels import Pixels
 
 
 def build_classifier(
@@ -13,24 +16,28 @@ def build_classifier(
     size: int,
     channels: int,
     classes: int,
-    mean: np.ndarray,
+    normalisation: np.ndarray | Pixels,
     policy: str | None = None,
 ) -> keras.Model:
-    """The architecture behind a subtraction of the mean.
+    """The architecture behind what is done with plain pixels.
 
     Shapes: (N, size, size, channels) uint8 -> (N, classes).
 
     Args:
-        mean: of the training images, (size, size, channels) or (channels,).
+        normalisation: the mean of the training images to subtract, (H, W, channels) or (channels,); or what
+            public weights want.
         policy: Keras' dtype policy, as "mixed_bfloat16"; by default the one that holds.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy or before)
     try:
         image = keras.Input((size, size, channels), dtype="uint8", name="image")
-        subtraction = MeanSubtraction(mean.shape, name="mean_subtraction")
-        normalised = subtraction(image)
-        subtraction.mean.assign(mean)
+        if isinstance(normalisation, Pixels):
+            normalised = Preprocessing(normalisation, name="preprocessing")(image)
+        else:
+            subtraction = MeanSubtraction(normalisation.shape, name=MEAN_LAYER)
+            normalised = subtraction(image)
+            subtraction.mean.assign(normalisation)
         return ResNet(architecture, input_tensor=normalised, classes=classes)
     finally:
         keras.config.set_dtype_policy(before)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_resnet import basic_block, bottleneck_block, conv_bn, dense_block
 from keras_resnet.models.blocks import identity_shortcut, shortcut_branch, zero_padding_shortcut
@@ -61,6 +62,29 @@ def test_any_size_is_halved_rounding_up(block, shortcut, size):
         -(-size // 2),
         -(-(size + 1) // 2),
     )
+
+
+@pytest.mark.parametrize(
+    ("block", "options", "rates"),
+    [
+        (basic_block, {"dilation": 2}, (2, 2)),
+        (basic_block, {"dilation": 4, "input_dilation": 2}, (2, 4)),
+        (bottleneck_block, {"dilation": 2}, (1, 2, 1)),
+        (bottleneck_block, {"dilation": 4, "input_dilation": 2}, (1, 4, 1)),
+        (bottleneck_block, {"dilation": 4, "input_dilation": 2, "variant": "v1.5"}, (1, 2, 1)),
+    ],
+)
+def test_dilation_of_a_block(block, options, rates):
+    x = keras.Input((9, 8, 4))
+    model = keras.Model(x, block(x, 4, name="b", **options))
+    names = [f"b_{number}_conv" for number in range(1, len(rates) + 1)]
+    assert tuple(model.get_layer(name).dilation_rate[0] for name in names) == rates
+    assert model.output_shape[1:3] == (9, 8)
+
+
+def test_stride_and_dilation_in_one_convolution_are_refused():
+    with pytest.raises(ValueError, match="strides"):
+        basic_block(keras.Input((8, 8, 4)), 4, stride=2, dilation=2, name="b")
 
 
 @pytest.mark.parametrize("size", [6, 7])
@@ -160,3 +184,44 @@ def test_plain_convolution_pads_symmetrically():
     x = np.random.default_rng(0).normal(size=(1, 6, 6, 1))
     expected = _convolve(x, kernel, 2, 1) / np.sqrt(1 + BATCH_NORM_EPSILON)
     np.testing.assert_allclose(model(x.astype("float32")), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def data_format(request):
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(request.param)
+    yield
+    keras.config.set_image_data_format(before)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"], indirect=True)
+@pytest.mark.parametrize("block", [basic_block, bottleneck_block])
+def test_an_image_loses_its_residual_branch_as_a_whole(block, data_format):
+    keras.utils.set_random_seed(0)
+    filters, last = {basic_block: (8, "b_2_bn"), bottleneck_block: (2, "b_3_bn")}[block]
+    inputs = keras.Input((8, 8, 8))
+    model = keras.Model(inputs, block(inputs, filters, drop_path=0.75, name="b"))
+    branch = keras.Model(inputs, model.get_layer(last).output)
+    assert model.get_layer("b_add").input[1] is model.get_layer("b_drop").output
+    x = np.random.default_rng(0).normal(size=(400, 8, 8, 8)).astype("float32")
+    of_any_size = tf.function(
+        lambda x: (model(x, training=True), branch(x, training=True)),
+        input_signature=[tf.TensorSpec((None, 8, 8, 8))],
+    )
+    given, residual = of_any_size(x)
+    without = np.maximum(x, 0)
+    kept = np.any(abs(given - without) > 1e-4, axis=(1, 2, 3))
+    np.testing.assert_allclose(
+        given,
+        np.where(kept[:, None, None, None], np.maximum(x + 4 * residual, 0), without),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    assert np.mean(kept) == pytest.approx(0.25, abs=0.07)  # three standard deviations
+    np.testing.assert_allclose(model(x), np.maximum(x + branch(x), 0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_block_without_a_shortcut_has_no_branch_to_drop():
+    for block in (basic_block, bottleneck_block):
+        with pytest.raises(ValueError, match=r"b: drop_path=0\.5 needs a shortcut"):
+            block(keras.Input((8, 8, 4)), 4, shortcut=None, drop_path=0.5, name="b")

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+import keras_resnet
 from keras_resnet.models import resnet
 from keras_resnet.models.layers import BATCH_NORM_EPSILON
 
 THEIR_EPSILON = 1.001e-5
+OPTIONS = ["output_stride", "drop_path", "zero_gamma"]
 
 
 def _with_random_weights(model):
@@ -45,6 +47,17 @@ def _copy(theirs, ours):
             layer.set_weights(theirs.get_layer(layer.name).get_weights())
 
 
+@pytest.fixture
+def no_values():
+    """Weights that are never given any: most of the time would go to that."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session(free_memory=False)
+
+
+shapes_alone = pytest.mark.usefixtures("no_values")
+
+
 @pytest.mark.parametrize("size", [64, 75])
 def test_same_logits(size):
     options = {"weights": None, "input_shape": (size, size, 3), "classifier_activation": None}
@@ -57,6 +70,7 @@ def test_same_logits(size):
     np.testing.assert_allclose(ours.predict(images, verbose=0), expected, rtol=0, atol=1e-4)
 
 
+@shapes_alone
 @pytest.mark.parametrize("depth", [50, 101, 152])
 def test_same_layer_names(depth):
     theirs = getattr(keras.applications, f"ResNet{depth}")(weights=None)
@@ -75,7 +89,7 @@ def test_same_signature_but_for_the_download(depth):
     differing = [name for name in shared if ours[name].default != theirs[name].default]
     assert differing == ["weights"]
     assert ours["weights"].default is None
-    assert list(ours)[len(theirs) :] == ["shortcut", "variant"]
+    assert list(ours)[len(theirs) :] == ["shortcut", "variant", *OPTIONS]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +113,7 @@ def test_same_refusals(mistake, tmp_path):
             constructor(**options)
 
 
+@shapes_alone
 @pytest.mark.parametrize(
     "options",
     [
@@ -141,3 +156,137 @@ def test_any_size_with_the_top_is_ours_alone():
 def test_unknown_pooling_is_refused():
     with pytest.raises(ValueError, match="'avg' or 'max'; got 'mean'"):
         resnet.ResNet18(include_top=False, pooling="mean")
+
+
+@pytest.fixture(params=[keras.applications, keras_resnet], ids=["keras", "ours"])
+def nets(request):
+    """The import, which is all that differs for a user."""
+    return request.param
+
+
+@pytest.fixture(params=["channels_last", "channels_first"])
+def data_format(request):
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(request.param)
+    yield request.param
+    keras.config.set_image_data_format(before)
+
+
+def _in_format(data_format, height, width, channels):
+    return (height, width, channels) if data_format == "channels_last" else (channels, height, width)
+
+
+@shapes_alone
+@pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
+@pytest.mark.parametrize(
+    ("image", "features"),
+    [
+        ((None, None, 1), (None, None, 2048)),
+        ((None, None, 4), (None, None, 2048)),
+        ((123, 123, 3), (4, 4, 2048)),
+        ((150, None, 3), (5, None, 2048)),
+    ],
+    ids=str,
+)
+def test_any_size_and_channels_without_the_top(nets, data_format, image, features):
+    shape = _in_format(data_format, *image)
+    model = nets.ResNet50(weights=None, include_top=False, input_shape=shape)
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, *_in_format(data_format, *features))
+
+
+@shapes_alone
+def test_input_shape_follows_the_data_format(nets, data_format):
+    model = nets.ResNet50(weights=None)
+    assert model.input_shape == (None, *_in_format(data_format, 224, 224, 3))
+    assert model.output_shape == (None, 1000)
+    body = nets.ResNet50(weights=None, include_top=False)
+    assert body.input_shape == (None, *_in_format(data_format, None, None, 3))
+
+
+@shapes_alone
+def test_builds_upon_another_layer(nets, data_format):
+    images = keras.Input(_in_format(data_format, 200, 200, 4), name="images")
+    colours = keras.layers.Conv2D(3, 2, strides=2, name="colours")(images)
+    model = nets.ResNet50(weights=None, include_top=False, input_tensor=colours)
+    assert model.inputs == [images]
+    assert [layer.name for layer in model.layers[:3]] == ["images", "colours", "conv1_pad"]
+    assert model.output_shape == (None, *_in_format(data_format, 4, 4, 2048))
+
+
+@shapes_alone
+def test_builds_upon_several_inputs(nets):
+    parts = [keras.Input((64, 64, channels)) for channels in (1, 2)]
+    both = keras.layers.Concatenate()(parts)
+    model = nets.ResNet50(weights=None, include_top=False, input_tensor=both, pooling="avg")
+    assert model.inputs == parts
+
+
+@shapes_alone
+@pytest.mark.parametrize(("depth", "pooling"), [(50, "max"), (101, "avg"), (152, "max")])
+@pytest.mark.parametrize("data_format", ["channels_first"], indirect=True)
+def test_pooling_leaves_the_features(nets, data_format, depth, pooling):
+    model = getattr(nets, f"ResNet{depth}")(weights=None, include_top=False, pooling=pooling)
+    assert model.output_shape == (None, 2048)
+    pool = model.layers[-1]
+    assert pool.name == f"{pooling}_pool"
+    assert type(pool).__name__ == {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[pooling]
+
+
+@shapes_alone
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [("softmax", "softmax"), (None, "linear"), (keras.activations.sigmoid, "sigmoid")],
+)
+def test_activation_of_the_classifier(nets, activation, name):
+    model = nets.ResNet50(
+        weights=None, input_shape=(32, 32, 3), classes=3, classifier_activation=activation, name="net"
+    )
+    assert model.layers[-1].activation.__name__ == name
+    assert model.name == "net"
+
+
+@shapes_alone
+def test_rebuilt_from_its_configuration(nets):
+    model = nets.ResNet50(weights=None)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    assert [(weight.path, weight.shape) for weight in again.weights] == [
+        (weight.path, weight.shape) for weight in model.weights
+    ]
+
+
+def test_saved_and_loaded(nets, tmp_path):
+    """As a whole by keras.models.load_model, and by the weights."""
+    options = {"input_shape": (32, 32, 3), "include_top": False, "pooling": "avg"}
+    model = nets.ResNet50(weights=None, **options)
+    model.save(tmp_path / "net.keras")
+    model.save_weights(tmp_path / "net.weights.h5")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    assert loaded.to_json() == model.to_json()
+    # Of a file without its net ours wants to know where a bottleneck had its stride.
+    said = {"variant": "v1"} if nets is keras_resnet else {}
+    for again in (loaded, nets.ResNet50(weights=str(tmp_path / "net.weights.h5"), **options, **said)):
+        for ours, expected in zip(again.weights, model.weights, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"weights": "some.weights.h5"},
+        {"weights": "imagenet", "classifier_activation": "relu"},
+        {"input_shape": (31, 200, 3)},
+        {"input_shape": (200, 31, 3), "include_top": False},
+        {"input_shape": (100, 3), "include_top": False},
+        {"input_shape": (20, 20, 5), "include_top": False},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
+def test_refusals_in_either_data_format(nets, data_format, mistake):
+    shape = mistake.get("input_shape", ())
+    if data_format == "channels_first" and shape:
+        mistake = {**mistake, "input_shape": (shape[-1], *shape[:-1])}
+    with pytest.raises(ValueError, match=r"`weights`|activation|`input_shape` must be|Input size must be"):
+        nets.ResNet50(**{"weights": None, **mistake})

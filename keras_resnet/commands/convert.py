@@ -1,0 +1,75 @@
+"""`keras-resnet convert`: weights in any format that is read, as a file of Keras 3."""
+
+import pathlib
+
+from absl import flags
+
+from keras_resnet.errors import UserError
+from keras_resnet.files import atomic, check_writable
+from keras_resnet.training.normalisation import normalisation_of
+from keras_resnet.weights import registry
+from keras_resnet.weights.read import check_file, open_weights
+
+SUMMARY = "turn public weights, or a .pth, .safetensors or .h5 file, into .weights.h5 or a .keras model."
+ARGUMENT = "IN OUT"
+FLAGS = flags.FlagValues()
+_INPUT = {"flag_values": FLAGS, "module_name": "What comes in"}
+flags.DEFINE_integer("depth", None, "Of the net, where IN is a name of public weights.", **_INPUT)
+
+_SUFFIXES = (".weights.h5", ".keras")
+
+
+def run(source: str, target: str) -> None:
+    """Read, check and write."""
+    if not target.endswith(_SUFFIXES):
+        raise UserError(f"{target} must end in .weights.h5 (weights alone) or .keras (a model).")
+    entry = _public(source)
+    if entry is None:
+        check_file(source)
+        if pathlib.Path(target).resolve() == pathlib.Path(source).resolve():
+            raise UserError(f"{target} is IN itself; give another OUT.")
+    if pathlib.Path(target).is_dir():
+        raise UserError(f"{target} is a folder; give the name of a file.")
+    check_writable(pathlib.Path(target).parent, target)
+    path = pathlib.Path(source) if entry is None else entry.fetch()
+
+    from keras_resnet.models.origin import architecture_of
+    from keras_resnet.models.pretrained import load_weights
+    from keras_resnet.models.resnet import ResNet
+    from keras_resnet.training.classifier import build_classifier
+
+    with open_weights(path) as named:
+        net, channels, classes = architecture_of(named, source)
+        normalisation = normalisation_of(named, channels)
+        size = entry.test.size if entry else named.size or net.default_size
+    is_whole = target.endswith(".keras") and classes and normalisation is not None
+    if is_whole:
+        model = build_classifier(net, size, channels, classes, normalisation)
+    elif classes:
+        model = ResNet(net, input_shape=(size, size, channels), classes=classes)
+    else:
+        model = ResNet(net, include_top=False, input_shape=(None, None, channels))
+    load_weights(model, path, net)
+    with atomic(target) as written:
+        (model.save if target.endswith(".keras") else model.save_weights)(written)
+    seen = "plain pixels, 0..255" if is_whole else "pixels as the first convolution sees them"
+    kind = f"shortcut {net.shortcut}, {net.variant}, {f'{classes:,} classes' if classes else 'no head'}"
+    print(f"{target}: {net.name}, {kind}, {channels} channels; it takes {seen}.")
+
+
+def _public(source: str) -> registry.PublicWeights | None:
+    """The public weights of that name, or None for a file.
+
+    Raises:
+        UserError: --depth is missing, or of no use; or there is neither.
+    """
+    if registry.is_name(source):
+        if FLAGS.depth is None:
+            raise UserError(f"--depth is missing: {source} has weights of several nets.")
+        return registry.find(source, FLAGS.depth)
+    if not pathlib.Path(source).is_file():
+        names = ", ".join((registry.IMAGENET, *registry.NAMES))
+        raise UserError(f"{source} is no file, and no name of public weights: {names}.")
+    if FLAGS.depth is not None:
+        raise UserError(f"--depth={FLAGS.depth} is for names of public weights; {source} tells its own.")
+    return None

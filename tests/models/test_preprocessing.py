@@ -1,0 +1,175 @@
+"""preprocess_input and decode_predictions beside keras.applications': one set of tests for both."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.applications import imagenet_utils
+
+from keras_resnet.models import preprocessing
+
+MEAN = np.array([103.939, 116.779, 123.68])
+CLASS_INDEX = {str(index): [f"n{index:08}", f"class {index}"] for index in range(1000)}
+
+
+@pytest.fixture(params=[keras.applications.resnet, preprocessing], ids=["keras", "ours"])
+def module(request, monkeypatch):
+    """The import, which is all that differs for a user; both have the names of the classes at hand."""
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", CLASS_INDEX)
+    monkeypatch.setattr(preprocessing, "class_index", lambda: CLASS_INDEX)
+    return request.param
+
+
+def _pixels(shape, dtype="float32"):
+    return np.random.RandomState(0).uniform(0, 255, shape).astype(dtype)
+
+
+def _expected(pixels):
+    return pixels[..., ::-1].astype("float64") - MEAN
+
+
+def _first(x):
+    return np.moveaxis(x, -1, -3)
+
+
+def _close(answer, expected):
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(answer), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 10, 12, 3), (10, 12, 3)], ids=["batch", "single"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+def test_blue_green_red_less_their_means(module, shape, dtype):
+    pixels = _pixels(shape, dtype)
+    expected = _expected(pixels)
+    _close(module.preprocess_input(pixels.copy()), expected)
+    _close(module.preprocess_input(pixels.copy(), "channels_last"), expected)
+    _close(module.preprocess_input(_first(pixels).copy(), data_format="channels_first"), _first(expected))
+
+
+@pytest.mark.parametrize(
+    ("given", "got"), [("float64", "float64"), ("float32", "float32"), ("int64", "float32")]
+)
+def test_floats_keep_their_type_and_integers_become_floats(module, given, got):
+    assert module.preprocess_input(_pixels((4, 4, 3), given)).dtype == got
+
+
+def test_array_of_floats_is_written_over(module):
+    """As in keras.applications: it saves the memory of a copy, and surprises who needs the pixels again."""
+    pixels = _pixels((2, 10, 12, 3))
+    answer = module.preprocess_input(pixels)
+    np.testing.assert_array_equal(pixels[..., ::-1], answer)
+
+
+def test_array_of_integers_stays_as_it_is(module):
+    pixels = _pixels((2, 10, 12, 3), "int32")
+    before = pixels.copy()
+    module.preprocess_input(pixels)
+    np.testing.assert_array_equal(pixels, before)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_format_is_that_of_keras_where_none_is_given(module, data_format):
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(data_format)
+    try:
+        shape = (2, 3, 5, 3)  # either end could be the colours
+        pixels = _pixels(shape)
+        _close(module.preprocess_input(pixels.copy()), module.preprocess_input(pixels.copy(), data_format))
+    finally:
+        keras.config.set_image_data_format(before)
+
+
+@pytest.mark.parametrize("data_format", ["channels_middle", "", "NHWC"])
+def test_unknown_format_is_refused(module, data_format):
+    with pytest.raises(ValueError, match="data_format"):
+        module.preprocess_input(_pixels((4, 4, 3)), data_format)
+
+
+@pytest.mark.parametrize("shape", [(2, 10, 12, 3), (10, 12, 3)], ids=["batch", "single"])
+def test_tensors_are_prepared_as_arrays_are(module, shape):
+    pixels = _pixels(shape)
+    tensor = tf.constant(pixels)
+    _close(module.preprocess_input(tensor), _expected(pixels))
+    _close(module.preprocess_input(tf.constant(_first(pixels)), "channels_first"), _first(_expected(pixels)))
+    np.testing.assert_array_equal(tensor, pixels)
+
+
+def _inside_a_net(function, pixels):
+    """What a net with the function in a Lambda layer answers to a batch."""
+    inputs = keras.Input(pixels.shape[1:])
+    model = keras.Model(inputs, keras.layers.Lambda(function, output_shape=pixels.shape[1:])(inputs))
+    return model.predict(pixels, verbose=0)
+
+
+def test_works_inside_a_net(module):
+    pixels = _pixels((2, 10, 12, 3))
+    expected = _expected(pixels)
+    _close(_inside_a_net(module.preprocess_input, pixels), expected)
+    _close(_inside_a_net(lambda x: module.preprocess_input(x, "channels_last"), pixels), expected)
+    _close(
+        _inside_a_net(lambda x: module.preprocess_input(x, "channels_first"), _first(pixels)),
+        _first(expected),
+    )
+
+
+def test_works_on_a_symbolic_tensor(module):
+    inputs = keras.Input((10, 12, 3))
+    outputs = module.preprocess_input(inputs)
+    assert outputs.shape == (None, 10, 12, 3)
+    pixels = _pixels((2, 10, 12, 3))
+    _close(keras.Model(inputs, outputs)(pixels), _expected(pixels))
+
+
+def test_works_under_mixed_precision(module):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        inputs = keras.Input((20, 20, 3))
+        outputs = keras.layers.Lambda(module.preprocess_input, output_shape=(20, 20, 3))(inputs)
+        assert outputs.shape == (None, 20, 20, 3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_works_in_a_data_pipeline(module):
+    pixels = _pixels((4, 10, 12, 3))
+    batches = tf.data.Dataset.from_tensor_slices(pixels).map(module.preprocess_input).batch(4)
+    _close(next(iter(batches)), _expected(pixels))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "bool"])
+def test_likeliest_class_is_named(module, dtype):
+    scores = np.zeros((2, 1000), dtype)
+    scores[0, 372] = scores[1, 549] = 1
+    named = module.decode_predictions(scores, top=1)
+    assert named == [[("n00000372", "class 372", 1)], [("n00000549", "class 549", 1)]]
+
+
+@pytest.mark.parametrize("top", [1, 3, 1000])
+def test_best_come_first(module, top):
+    scores = np.random.RandomState(0).uniform(size=(2, 1000)).astype("float32")
+    named = module.decode_predictions(scores, top)
+    assert [len(classes) for classes in named] == [top, top]
+    for row, classes in zip(scores, named, strict=True):
+        order = sorted(range(1000), key=lambda index: -row[index])[:top]
+        assert classes == [(*CLASS_INDEX[str(index)], row[index]) for index in order]
+        assert all(type(found) is tuple for found in classes)
+
+
+def test_five_classes_are_named_where_no_number_is_given(module):
+    (classes,) = module.decode_predictions(np.random.RandomState(0).uniform(size=(1, 1000)))
+    assert len(classes) == 5
+
+
+def test_tensor_of_scores_is_decoded(module):
+    scores = np.random.RandomState(0).uniform(size=(2, 1000)).astype("float32")
+    assert module.decode_predictions(tf.constant(scores)) == module.decode_predictions(scores)
+
+
+def test_no_images_have_no_classes(module):
+    assert module.decode_predictions(np.zeros((0, 1000))) == []
+
+
+@pytest.mark.parametrize("shape", [(2, 100), (2, 1001), (1000,), (1, 2, 1000)])
+def test_other_shapes_of_scores_are_refused(module, shape):
+    with pytest.raises(ValueError, match=r"`decode_predictions` expects a batch .*\(samples, 1000\)"):
+        module.decode_predictions(np.ones(shape))

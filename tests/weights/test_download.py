@@ -1,0 +1,526 @@
+"""Published files against a server on this machine that behaves as badly as one can."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import io
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnet.errors import UserError
+from keras_resnet.weights import download
+from keras_resnet.weights.download import fetch, keras_home
+
+CONTENT = np.random.RandomState(0).bytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = hashlib.sha256(b"other").hexdigest()
+
+
+class Server:
+    """Gives one file, and does with it what a test asks for."""
+
+    def __init__(self):
+        self.content, self.etag = CONTENT, '"one"'
+        self.breaks = []  # after so many bytes, one number a request
+        self.knows_ranges = self.tells_length = True
+        self.wrong_range = None
+        self.status = 200
+        self.redirects = {}  # path: (address, headers)
+        self.hold_after = None  # so many bytes, until `go`
+        self.holds, self.go = threading.Event(), threading.Event()
+        self.requests = []
+
+    def answer(self, handler):
+        self.requests.append(dict(handler.headers))
+        if handler.path in self.redirects:
+            address, headers = self.redirects[handler.path]
+            return self._head(handler, 302, {"Location": address, **headers})
+        if self.status != 200:
+            return self._head(handler, self.status, {})
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "")
+        same = handler.headers["If-Range"] in (None, self.etag)
+        first = int(asked[1]) if asked and same and self.knows_ranges else 0
+        total = len(self.content)
+        if first >= total:
+            return self._head(handler, 416, {"Content-Range": f"bytes */{total}"})
+        headers = {"ETag": self.etag} if self.etag else {}
+        if self.tells_length:
+            headers["Content-Length"] = str(total - first)
+        if first:
+            headers["Content-Range"] = self.wrong_range or f"bytes {first}-{total - 1}/{total}"
+        self._head(handler, 206 if first else 200, headers)
+        body = self.content[first:]
+        if self.hold_after is not None:
+            handler.wfile.write(body[: self.hold_after])
+            body, self.hold_after = body[self.hold_after :], None
+            go = self.go
+            self.holds.set()
+            go.wait(20)
+        handler.wfile.write(body[: self.breaks.pop(0)] if self.breaks else body)
+
+    def _head(self, handler, status, headers):
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "_PAUSES", (0.0, 0.0))
+    server = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with contextlib.suppress(ConnectionError):
+                server.answer(self)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        server.url = f"http://127.0.0.1:{running.server_address[1]}/net.pth"
+        thread = threading.Thread(target=functools.partial(running.serve_forever, poll_interval=0.01))
+        thread.start()
+        yield server
+        server.go.set()
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "models" / "net.pth"
+
+
+def names(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def unfinished(path, content, etag=None):
+    path.parent.mkdir()
+    path.with_name("net.pth.part").write_bytes(content)
+    if etag:
+        path.with_name("net.pth.part.etag").write_text(etag)
+
+
+get = functools.partial(fetch, what="The net", tell=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "hashes",
+    [
+        {"sha256": SHA256},
+        {"sha256": SHA256[:8].upper()},
+        {"md5": hashlib.md5(CONTENT).hexdigest()},
+        {"sha256": SHA256, "md5": hashlib.md5(CONTENT).hexdigest()},
+        {},
+    ],
+    ids=["sha256", "prefix", "md5", "both", "none"],
+)
+def test_file_comes_whole_and_leaves_nothing_beside_it(server, path, hashes):
+    assert get(server.url, str(path), **hashes) == path
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["net.pth"]
+
+
+def test_file_that_is_there_is_taken_without_asking(server, path):
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    assert get(server.url, path, sha256=SHA256[:8]) == path
+    assert server.requests == []
+
+
+def test_another_file_that_is_there_is_refused_and_kept(server, path):
+    path.parent.mkdir()
+    path.write_bytes(b"other")
+    with pytest.raises(UserError) as refusal:
+        get(server.url, path, sha256=SHA256[:8])
+    assert str(refusal.value) == (
+        f"{path} is not the published file: its SHA-256 begins with {OTHER[:8]}, not {SHA256[:8]}; remove it "
+        "and it is downloaded anew, or put the right one there."
+    )
+    with pytest.raises(UserError, match="its MD5 begins with"):
+        get(server.url, path, md5=hashlib.md5(CONTENT).hexdigest())
+    assert path.read_bytes() == b"other"
+    assert server.requests == []
+
+
+def test_goes_on_where_it_broke_off(server, path):
+    server.breaks = [1_000_000, 500_000]
+    get(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    ranges = [request.get("Range") for request in server.requests]
+    assert ranges == [None, "bytes=1000000-", "bytes=1500000-"]
+    assert [request.get("If-Range") for request in server.requests] == [None, '"one"', '"one"']
+    assert names(path) == ["net.pth"]
+
+
+def test_goes_on_the_next_time(server, path):
+    server.breaks = [1_000_000, 0, 0]
+    with pytest.raises(UserError) as told:
+        get(server.url, path, sha256=SHA256)
+    assert str(told.value) == (
+        "The net cannot be downloaded (the connection broke off after 1.0 MB of 3.0 MB); with a connection "
+        f"it is downloaded by itself, or put the file of {server.url} at {path}."
+    )
+    assert names(path) == ["net.pth.part", "net.pth.part.etag"]
+    get(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert server.requests[-1]["Range"] == "bytes=1000000-"
+    assert names(path) == ["net.pth"]
+
+
+def test_goes_on_after_ctrl_c(server, path):
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(server.url, path, sha256=SHA256, what="The net", tell=stop)
+    come = path.with_name("net.pth.part").stat().st_size
+    assert 0 < come <= len(CONTENT)
+    get(server.url, path, sha256=SHA256)
+    assert server.requests[-1]["Range"] == f"bytes={come}-"
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("hashes", [{"sha256": SHA256}, {}], ids=["hash", "none"])
+@pytest.mark.parametrize(
+    ("part", "etag", "changes"),
+    [
+        (CONTENT[:1000], '"one"', {"knows_ranges": False}),
+        (b"x" * 1000, '"old"', {}),
+        (CONTENT[:1000], '"one"', {"wrong_range": "bytes 0-2999999/3000000"}),
+        (CONTENT[:1000], '"one"', {"wrong_range": "nonsense"}),
+        (CONTENT + b"more", '"one"', {}),
+    ],
+    ids=["no-ranges", "changed", "another-range", "no-range", "too-long"],
+)
+def test_starts_anew_where_it_cannot_go_on(server, path, hashes, part, etag, changes):
+    unfinished(path, part, etag)
+    for name, value in changes.items():
+        setattr(server, name, value)
+    get(server.url, path, **hashes)
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["net.pth"]
+
+
+def test_goes_on_by_the_hash_alone(server, path):
+    server.etag = None
+    unfinished(path, CONTENT[:1000])
+    get(server.url, path, sha256=SHA256[:8])
+    assert server.requests[-1]["Range"] == "bytes=1000-"
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_starts_anew_where_nothing_tells_that_the_file_is_the_same(server, path, etag):
+    server.etag, server.breaks = etag, [1000]
+    get(server.url, path)
+    assert [request.get("Range") for request in server.requests] == [None, None]
+    assert path.read_bytes() == CONTENT
+
+
+def test_whole_file_that_was_not_put_in_its_place_is_taken(server, path):
+    unfinished(path, CONTENT, '"one"')
+    server.breaks = [0]  # none of it is sent again
+    get(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_another_file_from_the_server_is_refused_and_removed(server, path):
+    server.content = b"other"
+    with pytest.raises(UserError) as refusal:
+        get(server.url, path, sha256=SHA256[:8])
+    assert str(refusal.value) == (
+        f"The net cannot be downloaded, as {server.url} gives another file than the published one (its "
+        f"SHA-256 begins with {OTHER[:8]}, not {SHA256[:8]}); try another network, or put the right file at "
+        f"{path}."
+    )
+    assert names(path) == []
+
+
+def test_no_connection_is_told_at_once(path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download.time, "sleep", pytest.fail)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/net.pth"
+        with pytest.raises(UserError) as told:
+            get(url, path)
+    assert str(told.value) == (
+        "The net cannot be downloaded (Connection refused); with a connection it is downloaded by itself, "
+        f"or put the file of {url} at {path}."
+    )
+    assert names(path) == []
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "HTTP 404 Not Found"), (204, "HTTP 204")])
+def test_refusing_server_is_told_with_its_reason(server, path, status, reason):
+    server.status = status
+    with pytest.raises(UserError, match=rf"\({reason}\)"):
+        get(server.url, path, sha256=SHA256)
+    assert len(server.requests) == 1
+    assert names(path) == []
+
+
+def test_silent_server_is_not_waited_for_for_ever(server, path, monkeypatch):
+    monkeypatch.setattr(download, "_SECONDS_WITHOUT_A_BYTE", 0.1)
+    monkeypatch.setattr(download, "_PAUSES", ())
+    server.hold_after = 1_000_000
+    with pytest.raises(UserError, match=r"\(timed out after 1\.0 MB\)"):
+        get(server.url, path, sha256=SHA256)
+    assert path.with_name("net.pth.part").read_bytes() == CONTENT[:1_000_000]
+
+
+def test_length_counts_where_there_is_no_hash(server, path):
+    server.breaks = [1_000_000] * 3
+    server.etag = None
+    with pytest.raises(UserError, match=r"broke off after 1\.0 MB of 3\.0 MB"):
+        get(server.url, path)
+    server.tells_length = False
+    with pytest.raises(UserError, match="neither the length of the file nor its hash"):
+        get(server.url, path)
+    assert get(server.url, path, sha256=SHA256).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("header", ["X-Linked-ETag", "ETag"])
+def test_hash_that_a_hub_names_is_checked(server, path, header):
+    hub = server.url.replace("net.pth", "hub")
+    for digits, refused in ((OTHER, True), (SHA256, False)):
+        server.redirects = {"/hub": ("/net.pth", {header: f'"{digits}"'})}
+        with pytest.raises(UserError, match=OTHER[:8]) if refused else contextlib.nullcontext():
+            get(hub, path)
+        assert path.exists() is not refused
+    assert path.read_bytes() == CONTENT
+
+
+def test_hash_in_the_answer_itself_is_checked(server, path):
+    server.etag = f'"{OTHER}"'
+    with pytest.raises(UserError, match=OTHER[:8]):
+        get(server.url, path)
+    # The one that follows a redirect belongs to whoever stores the file, and may be any hash.
+    server.redirects = {"/hub": ("/net.pth", {})}
+    get(server.url.replace("net.pth", "hub"), path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_published_hash_goes_before_the_one_that_is_named(server, path):
+    server.etag = f'"{OTHER}"'
+    get(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/net.pth"])
+def test_redirects_elsewhere_are_refused(server, path, address):
+    server.redirects = {"/net.pth": (address, {})}
+    with pytest.raises(UserError, match=r"cannot be downloaded \(.*(R|r)edirect.* (not allowed|not safe)\)"):
+        get(server.url, path)
+    assert names(path) == []
+
+
+def test_redirect_from_https_to_http_is_refused():
+    redirect = functools.partial(
+        download._Redirects().redirect_request, fp=None, code=302, msg="Found", headers={}
+    )
+    secure = urllib.request.Request("https://a/net.pth")
+    assert redirect(secure, newurl="https://b/net.pth").full_url == "https://b/net.pth"
+    with pytest.raises(urllib.error.URLError, match="not safe"):
+        redirect(secure, newurl="http://b/net.pth")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "net.pth"])
+def test_only_http_is_spoken(url, path):
+    with pytest.raises(UserError, match=f"The net cannot be downloaded from {url}, which is neither"):
+        get(url, path)
+    assert not path.parent.exists()
+
+
+def test_folder_that_cannot_be_is_told(server, tmp_path):
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(UserError, match=r"The net cannot be kept at .*/models/net.pth \(File exists\); make"):
+        get(server.url, tmp_path / "models" / "net.pth")
+    assert server.requests == []
+
+
+def test_full_disk_is_told_and_not_left_full(server, path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot be kept at .* \(File too large\); make room there"):
+            get(server.url, path, sha256=SHA256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(path) == []
+
+
+ASK = (
+    "import sys; from keras_resnet.weights.download import fetch;"
+    "fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3], what='The net')"
+)
+
+
+@contextlib.contextmanager
+def process(url, path):
+    command = [sys.executable, "-c", ASK, url, str(path), SHA256]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as asking:
+        try:
+            yield asking
+        finally:
+            asking.kill()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["done", "killed"])
+def test_second_process_waits_for_the_first(server, path, killed):
+    server.hold_after = 1_000_000
+    with process(server.url, path) as first:
+        assert server.holds.wait(20)
+        with process(server.url, path) as second:
+            assert "another process is downloading it" in second.stderr.readline()
+            if killed:
+                first.kill()
+            server.go.set()
+            assert second.wait(20) == 0
+            assert first.wait(20) == (-9 if killed else 0)
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["net.pth"]
+    assert [request.get("Range") for request in server.requests][:1] == [None]
+    assert len(server.requests) == (2 if killed else 1)
+
+
+class Asking(threading.Thread):
+    """Asks in a thread; `waits` for another one that is downloading the file."""
+
+    def __init__(self, server, path):
+        super().__init__()
+        self.server, self.path, self.answer, self.waits = server, path, None, threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = fetch(self.server.url, self.path, sha256=SHA256, what="The net", tell=self._tell)
+        except UserError as error:
+            self.answer = error
+
+    def _tell(self, line):
+        if "another" in line:
+            self.waits.set()
+
+
+def test_one_that_waited_for_a_wrong_file_downloads_it_itself(server, path):
+    server.content, server.hold_after = b"other", 2
+    first = Asking(server, path)
+    assert server.holds.wait(20)
+    second = Asking(server, path)
+    assert second.waits.wait(20)
+    server.content, server.hold_after = CONTENT, 1000
+    server.holds.clear()
+    go, server.go = server.go, threading.Event()
+    go.set()
+    first.join(20)
+    assert isinstance(first.answer, UserError)
+    assert server.holds.wait(20)
+    third = Asking(server, path)
+    assert third.waits.wait(20)
+    server.go.set()
+    second.join(20)
+    third.join(20)
+    assert second.answer == third.answer == path
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["net.pth"]
+    assert len(server.requests) == 2
+
+
+def test_one_that_starts_anew_is_waited_for(server, path):
+    unfinished(path, CONTENT + b"more", '"one"')
+    server.hold_after = 1000
+    first = Asking(server, path)
+    assert server.holds.wait(20)
+    second = Asking(server, path)
+    assert second.waits.wait(20)
+    server.go.set()
+    first.join(20)
+    second.join(20)
+    assert first.answer == second.answer == path
+    assert len(server.requests) == 2
+
+
+class NoLocks:
+    LOCK_EX = LOCK_NB = 0
+
+    def flock(self, *args):
+        raise OSError("no locks here")
+
+
+@pytest.mark.parametrize("locks", [None, NoLocks()], ids=["windows", "network-disk"])
+def test_without_locks_each_process_has_a_file_of_its_own(server, path, monkeypatch, locks):
+    monkeypatch.setattr(download, "fcntl", locks)
+    server.breaks = [1_000_000] * 3
+    server.etag = None
+    seen = []
+    with pytest.raises(UserError, match="broke off"):
+        fetch(server.url, path, what="The net", tell=lambda line: seen.extend(names(path)))
+    assert "net.pth" not in seen
+    assert any(re.fullmatch(r"net\.pth\.[0-9a-f]{8}\.part", name) for name in seen)
+    assert names(path) == []
+    get(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+
+
+def test_ten_lines_tell_of_the_progress(server, path, capsys):
+    server.breaks = [1_600_000]
+    fetch(server.url, path, sha256=SHA256, what="The net")
+    lines = capsys.readouterr().err.splitlines()
+    tenths = [
+        int(re.match(r"The net: (\d+) % of 3\.0 MB, [\d.]+ [kM]B/s, \d+:\d\d left$", line)[1]) // 10
+        for line in lines
+    ]
+    assert tenths == sorted(set(tenths))
+    assert len(tenths) <= 10
+    assert tenths[-1] == 10
+
+
+def test_a_terminal_shows_one_line(server, path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((60, 24)))
+    fetch(server.url, path, sha256=SHA256, what="The net")
+    assert screen.getvalue().count("\n") == 1
+    shown = screen.getvalue().rstrip("\n").split("\r")[1:]
+    assert {len(line) for line in shown} == {59}
+    assert shown[-1].startswith("The net: 100 % of 3.0 MB, ")
+    assert shown[-1].rstrip().endswith(" 0:00 left")
+
+
+def test_home_is_where_keras_has_it(monkeypatch, tmp_path):
+    assert keras_home() == pathlib.Path(keras.src.backend.config.keras_home())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_home() == tmp_path
+    monkeypatch.setenv("KERAS_HOME", "~/elsewhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert keras_home() == tmp_path / "elsewhere"
+    monkeypatch.delenv("KERAS_HOME")
+    assert keras_home() == tmp_path / ".keras"
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert keras_home() == pathlib.Path("/tmp/.keras")
