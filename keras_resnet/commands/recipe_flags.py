@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from absl import flags
 
@@ -69,7 +70,7 @@ def recipe(values: flags.FlagValues, source: Source) -> tuple[str, Recipe]:
         UserError: a value is of no use.
     """
     name = values.recipe or default_recipe(source)
-    chosen = {
+    chosen: dict[str, Any] = {
         flag: values[flag].value
         for flag in (*_INTEGERS, *_NUMBERS, "schedule", "decay", "zero_gamma")
         if values[flag].value is not None

@@ -42,6 +42,7 @@ def tell_plan(asked: Asked, ready: Ready) -> None:
         "steps": f"{total:,}: {epochs:,} epochs of {per_epoch:,}",
         "batch": plan.describe_batch(recipe, replicas, FLAGS.accumulate),
         "learning rate": plan.describe_schedule(recipe, per_epoch),
+        "unfreezing": plan.describe_unfreezing(recipe, per_epoch),
         "weight decay": f"{recipe.weight_decay:g}, of {recipe.decay} weights",
         "memory": f"about {plan.memory(ready.model, recipe, at_once) / 2**30:.2f} GiB a device, beside "
         "TensorFlow",
@@ -50,4 +51,5 @@ def tell_plan(asked: Asked, ready: Ready) -> None:
     if where.is_chief:
         print(f"{asked.folder.path} would be trained:")
         for name, text in rows.items():
-            print(f"  {name:15}{text}")
+            if text:
+                print(f"  {name:15}{text}")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_resnet.models.deep import room_to_recurse
 from keras_resnet.models.layers import ZeroPaddingShortcut
 
-_BLOCK = re.compile(r"(([a-z]+\d+)_block\d+)_")
+_BLOCK = re.compile(r"([a-z]+\d+_block\d+)_")
 # Layers that are a function of their inputs and weights alone. Others, as dropout with its random state,
 # are called as Keras calls them, and so is synchronized BN, which talks to other devices.
 _PURE = (
@@ -31,7 +31,8 @@ class BlockwiseModel(keras.Model):
 
     Keras calls a net layer by layer, and TensorFlow traces, differentiates and optimises each of the calls:
     for minutes, of a net of 1202 layers. Here a block is a function of its input and its weights, and blocks
-    of equal layers and shapes share one function: what depth adds is a call.
+    of equal layers and shapes share one function: what depth adds is a call. Layers are trained or frozen as
+    they are when this is made.
 
     Args:
         net: a flat Functional model with one input and one output. Layers not named as in this package's
@@ -62,7 +63,7 @@ class _Walk:
             if name is None or not all(map(_is_pure, members)):
                 self._parts.extend(members)
                 continue
-            again = _BLOCK.match(members[0].name)[2] in rematerialized
+            again = name.partition("_")[0] in rematerialized
             block = _Block(members)
             function = functions.setdefault((again, block.kind()), block.as_function(again))
             self._parts.append(_Call(block, function))
@@ -88,9 +89,16 @@ class _Block:
         (self.input,) = {id(tensor): tensor for tensor in read if id(tensor) not in inside}.values()
         self.trainable = [weight for layer in layers for weight in layer.trainable_variables]
         self.others = [weight for layer in layers for weight in layer.non_trainable_variables]
+        # Of the others those that training moves: BN's averages, but for a frozen BN.
+        self.moving = [
+            weight for layer in layers if layer.trainable for weight in layer.non_trainable_variables
+        ]
 
     def kind(self) -> str:
-        """Equal for blocks that compute the same function of their input and weights."""
+        """Equal for blocks that compute the same function of their input and weights.
+
+        What is frozen is a part of it, by the layers' configs: it sorts the weights, and says what BN does.
+        """
         places = {id(self.input): -1} | {id(layer.output): i for i, layer in enumerate(self._layers)}
         parts = [str(self.input.shape)]
         for layer in self._layers:
@@ -100,7 +108,7 @@ class _Block:
         return "\n".join(parts)
 
     def as_function(self, rematerialized: bool) -> tf.types.experimental.PolymorphicFunction:
-        """(input, trainable weights, other weights, training) -> output, other weights afterwards."""
+        """(input, trainable weights, other weights, training) -> output, moving weights afterwards."""
 
         def call(x, trainable, others, training):
             weights = zip(self.trainable + self.others, (*trainable, *others), strict=True)
@@ -112,10 +120,13 @@ class _Block:
                         _call_layer(layer, values, training=training)
                     else:
                         _call_layer(layer, values)
-            return values[id(self.output)], [scope.get_current_value(weight) for weight in self.others]
+            return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
         def call_again(x, trainable, others, training):
-            return tf.recompute_grad(lambda *tensors: call(*tensors, training))(x, trainable, others)
+            # The flag is no tensor to differentiate by.
+            return tf.recompute_grad(lambda x, trainable, others: call(x, trainable, others, training))(
+                x, trainable, others
+            )
 
         return tf.function(call_again if rematerialized else call, autograph=False)
 
@@ -132,9 +143,9 @@ class _Call:
             [tf.convert_to_tensor(weight) for weight in weights]
             for weights in (self.block.trainable, self.block.others)
         )
-        y, others = self._function(x, trainable, others, training)
+        y, moved = self._function(x, trainable, others, training)
         if training:
-            for weight, value in zip(self.block.others, others, strict=True):
+            for weight, value in zip(self.block.moving, moved, strict=True):
                 weight.assign(value)
         return y
 

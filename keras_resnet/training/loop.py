@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
+from keras_resnet.models.freezing import stages, trainable_as_before
 from keras_resnet.training.checkpoint import Checkpoints, check_arrays
 from keras_resnet.training.feed import EvaluationData, TrainingData, as_training_data
 from keras_resnet.training.interruption import Interrupted, wish_to_stop
@@ -68,7 +69,8 @@ def train(
 
     The history of what is returned has `loss`, `error`, `val_loss`, `val_error` and `learning_rate`, one
     value an epoch, and what `metrics` add. Call this in the scope of the strategy in which the model was
-    built; under one of several machines, call it on each.
+    built; under one of several machines, call it on each. What the recipe freezes in between is trainable
+    afterwards if it was before.
 
     Args:
         model: a flat net that gives class probabilities; its weights are trained in place.
@@ -88,25 +90,27 @@ def train(
             instead of being kept.
 
     Raises:
-        UserError: the loss is no number, or the checkpoint is another training's.
+        UserError: the loss is no number, the checkpoint is another training's, or the recipe unfreezes a
+            stage that the net has not.
         Interrupted: SIGINT or SIGTERM asked for it; the state was saved.
     """
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
-    steps = Steps(
-        model,
-        recipe,
-        accumulate=accumulate,
-        metrics=metrics,
-        jit_compile=jit_compile,
-        rematerialized=rematerialized,
-    )
-    data = as_training_data(train_data)
-    if checkpoints is not None:
-        names = {"metrics": steps.names, "steps_per_epoch": data.steps_per_epoch}
-        checkpoints.identify({**dataclasses.asdict(recipe), **names})
-    loop = _Loop(model, steps, data, validation_data, recipe, checkpoints, max_rollbacks)
-    loop.resume()
-    loop.run([ProgressBar()] if callbacks is None else list(callbacks))
+    with trainable_as_before(model) if recipe.unfreeze else contextlib.nullcontext():
+        steps = Steps(
+            model,
+            recipe,
+            accumulate=accumulate,
+            metrics=metrics,
+            jit_compile=jit_compile,
+            rematerialized=rematerialized,
+        )
+        data = as_training_data(train_data)
+        if checkpoints is not None:
+            names = {"metrics": steps.names, "steps_per_epoch": data.steps_per_epoch}
+            checkpoints.identify({**dataclasses.asdict(recipe), **names})
+        loop = _Loop(model, steps, data, validation_data, recipe, checkpoints, max_rollbacks)
+        loop.resume()
+        loop.run([ProgressBar()] if callbacks is None else list(callbacks))
     return loop.progress
 
 
@@ -131,6 +135,8 @@ class _Loop:
         self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
         self._rate = LearningRate(recipe, train_data.steps_per_epoch)
         self._rate_set: float | None = None
+        self._phases = recipe.phases(train_data.steps_per_epoch)
+        self._trained_from: str | None = None
         self._batches: Iterator | None = None
 
     def resume(self) -> bool:
@@ -187,6 +193,8 @@ class _Loop:
         told.on_epoch_begin(epoch)
         pace = _Pace()
         while self.progress.step < last:
+            if self._set_phase(told):
+                pace = _Pace()  # whose first step is traced
             number = self.progress.step - epoch * per_epoch
             rate = self._set_rate()
             told.on_train_batch_begin(number)
@@ -220,6 +228,8 @@ class _Loop:
         if self._rate.after_epoch(logs["val_error"]):
             rate = self._rate.at(self.progress.step)
             told.params["notes"].append(f"The validation error stays: learning rate {rate:.3g} from here on.")
+        # Here as well, for a note that comes when the phase begins, and not an epoch later.
+        self._set_phase(told)
         # Before the callbacks, which may raise; and what they write, a resumed run writes again.
         self._save()
         with self._averaged():
@@ -240,6 +250,20 @@ class _Loop:
         if rate != self._rate_set:
             self._steps.optimizer.learning_rate = self._rate_set = rate
         return rate
+
+    def _set_phase(self, told: keras.callbacks.CallbackList) -> bool:
+        """Freeze and unfreeze what the recipe says for the step that comes; whether that is a change."""
+        if not self._phases:
+            return False
+        stage = self._phases[max(first for first in self._phases if first <= self.progress.step)]
+        if stage == self._trained_from:
+            return False
+        self._steps.train_from(stage)
+        self._trained_from = stage
+        known = stages(self._model)
+        trained = ", ".join(known[known.index(stage) :])
+        told.params["notes"].append(f"Trained from here on: {trained}.")
+        return True
 
     def _note(self, sums: list[float]) -> None:
         for name, value in zip((*self._steps.names, "images"), sums, strict=True):

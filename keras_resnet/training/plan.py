@@ -30,6 +30,16 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
     return f"{text}{rate:g}, divided by 10 after {recipe.patience} epochs without a better validation error"
 
 
+def describe_unfreezing(recipe: Recipe, steps_per_epoch: int) -> str:
+    """What is trained when, in words; nothing where it is everything all the time."""
+    phases = recipe.phases(steps_per_epoch)
+    ends = [*phases, recipe.total_steps(steps_per_epoch)][1:]
+    return ", ".join(
+        f"{stage if stage == 'head' else f'from {stage} on'} to step {end:,}"
+        for stage, end in zip(phases.values(), ends, strict=True)
+    )
+
+
 def describe_batch(recipe: Recipe, replicas: int, accumulate: int) -> str:
     """How a batch is shared out."""
     share = recipe.batch_size // replicas

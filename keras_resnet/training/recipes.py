@@ -1,6 +1,8 @@
 """How a net is trained, as data: each recipe with its source and what to expect of it."""
 
 import dataclasses
+import math
+import re
 
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.data.source import Source
@@ -9,6 +11,7 @@ _NO_MIXING = Mixing()
 
 SCHEDULES = ("plateau", "drops", "cosine")
 DECAYS = ("all", "kernels")
+_STAGE = re.compile(r"head|conv([1-9]\d*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Recipe:
         warm_up_error: a tenth of the learning rate until the training error is below this share (0: never).
         ema: decay, a step, of an average of the weights that is tested and kept in their place (0: none).
         zero_gamma: start with the last BN of each residual block at gamma 0 (Goyal et al. 2017, section 5.1).
+        unfreeze: what is trained, and for which share of the steps, one phase after another: from "head",
+            the classifier alone, or from a stage on, as `models.freezing.freeze` has it. (("head", 0.2),
+            ("conv4", 0.8)) trains the head, then conv4 and all behind it. Empty: everything all the time.
         mixing: modern augmentation; the paper has none.
 
     Raises:
@@ -56,6 +62,7 @@ class Recipe:
     warm_up_error: float = 0.0
     ema: float = 0.0
     zero_gamma: bool = False
+    unfreeze: tuple[tuple[str, float], ...] = ()
     mixing: Mixing = _NO_MIXING
 
     def __post_init__(self):
@@ -71,6 +78,20 @@ class Recipe:
             raise ValueError(f"drops={','.join(map(str, self.drops))} must be growing numbers of steps.")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema:g} must be at least 0 and less than 1.")
+        if self.unfreeze:
+            self._check_unfreeze()
+
+    def _check_unfreeze(self) -> None:
+        told = f"unfreeze={','.join(f'{stage}:{share:g}' for stage, share in self.unfreeze)}"
+        matches = [_STAGE.fullmatch(stage) for stage, _ in self.unfreeze]
+        places = [math.inf if match[1] is None else int(match[1]) for match in matches if match]
+        if None in matches or places != sorted(set(places), reverse=True):
+            raise ValueError(
+                f"{told} must go from head by way of ..., conv3, conv2 to conv1, each once at most."
+            )
+        shares = [share for _, share in self.unfreeze]
+        if min(shares) <= 0 or not math.isclose(sum(shares), 1):
+            raise ValueError(f"{told} must have shares of the steps that are greater than 0 and add up to 1.")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole training."""
@@ -79,6 +100,17 @@ class Recipe:
     def total_epochs(self, steps_per_epoch: int) -> int:
         """Epochs of the whole training, the last of which `iterations` may cut short."""
         return -(-self.total_steps(steps_per_epoch) // steps_per_epoch)
+
+    def phases(self, steps_per_epoch: int) -> dict[int, str]:
+        """The stage from which on is trained, by the first step, counted from 0; none for `unfreeze` empty.
+
+        Of phases that begin at the same step, as those of a very short training, there is the last.
+        """
+        total, done, phases = self.total_steps(steps_per_epoch), 0.0, {}
+        for stage, share in self.unfreeze:
+            phases[round(done * total)] = stage
+            done += share
+        return {first: stage for first, stage in phases.items() if first < total}
 
 
 _CIFAR = Recipe(
@@ -131,6 +163,19 @@ RECIPES = {
         warm_up_epochs=1.0,
         ema=0.998,
         zero_gamma=True,
+        mixing=Mixing(label_smoothing=0.05),
+    ),
+    "finetune": Recipe(
+        source="for a net that begins with weights from elsewhere: gradual unfreezing (Howard and Ruder "
+        "2018, section 3.3); SGD with momentum, a small learning rate and a cosine (Kornblith et al. 2019)",
+        epochs=20,
+        batch_size=32,
+        learning_rate=0.03,
+        decay="kernels",
+        schedule="cosine",
+        warm_up_epochs=1.0,
+        ema=0.998,
+        unfreeze=(("head", 0.2), ("conv4", 0.3), ("conv1", 0.5)),
         mixing=Mixing(label_smoothing=0.05),
     ),
 }

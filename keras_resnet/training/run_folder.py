@@ -25,12 +25,12 @@ class Record:
         settings: what makes this run another one than its neighbours: the fields of net and recipe, and what
             else the flags chose.
         about: what is good to know of it besides.
-        results: of the finished run, or None.
+        results: of the finished run, plain values by name; or None.
     """
 
     settings: Mapping[str, Any]
     about: Mapping[str, Any]
-    results: Mapping[str, Any] | None = None
+    results: Any = None
 
     @property
     def architecture(self) -> Architecture:
@@ -61,7 +61,11 @@ def _fields_of(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
             "train anew."
         )
     values = {field.name: settings[field.name] for field in dataclasses.fields(kind)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: _with_tuples(value) for name, value in values.items()}
+
+
+def _with_tuples(value: Any) -> Any:
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def read_record(folder: str | os.PathLike) -> Record | None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from keras_resnet.errors import UserError
+from keras_resnet.models.freezing import freeze
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.recipes import Recipe
@@ -29,14 +31,22 @@ def error(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
 class Steps:
     """The steps of a net under the strategy in whose scope this is made.
 
+    Where the recipe unfreezes, they train to begin with whatever it unfreezes in the end, until `train_from`
+    says what. Optimiser and averages are the same throughout, with variables for all of it: velocities,
+    learning rate and loss scale go on from one phase to the next, velocities of frozen weights stay zero, and
+    checkpoints of all phases hold the same variables.
+
     Args:
         model: a flat net that gives class probabilities; its weights are trained in place.
-        recipe: optimiser and EMA.
+        recipe: optimiser, EMA and what is unfrozen.
         accumulate: number of parts in which a batch is computed one after another, their gradients added up
             before the weights move: the large batch in less memory, but for BN, which sees a part at a time.
         metrics: of the user's, by name, beside `loss` and `error`.
         jit_compile: whether XLA compiles the training step; it cannot for several devices.
         rematerialized: as of `BlockwiseModel`.
+
+    Raises:
+        UserError: the recipe unfreezes a stage that the net has not.
     """
 
     def __init__(
@@ -52,17 +62,41 @@ class Steps:
         self._strategy = tf.distribute.get_strategy()
         self._accumulate = accumulate
         self._metrics = dict(metrics or {})
-        self.trained = BlockwiseModel(model, rematerialized)
+        self._model, self._jit_compile, self._rematerialized = model, jit_compile, rematerialized
+        # Each once to see that the net has it, and the last one to begin with.
+        for stage, _ in recipe.unfreeze:
+            try:
+                freeze(model, stage)
+            except ValueError as error:
+                raise UserError(f"unfreeze={error}") from error
+        self._begin()
         optimizer = CoupledSGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, decay=recipe.decay)
         if keras.config.dtype_policy().compute_dtype == "float16" or _computes_float16(model):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         # Here and not in the first step, where TensorFlow would trace the making of each velocity.
         optimizer.build(self.trained.trainable_variables)
         self.optimizer = optimizer
-        self._state = self.trained.non_trainable_variables
         self.averages = Averages(self.trained.variables, recipe.ema) if recipe.ema else None
-        self._train = tf.function(self._train_anywhere, jit_compile=jit_compile or None, autograph=False)
         self._test = tf.function(self._test_anywhere, autograph=False, reduce_retracing=True)
+
+    def train_from(self, stage: str) -> None:
+        """Train this stage and all behind it from here on, and freeze those in front of it."""
+        freeze(self._model, stage)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Train what is not frozen."""
+        self.trained = BlockwiseModel(self._model, self._rematerialized)
+        frozen = {
+            id(weight) for layer in self._model.layers if not layer.trainable for weight in layer.weights
+        }
+        # What a step moves beside the gradients: BN's averages, and the state of random numbers.
+        self._state = [
+            variable for variable in self.trained.non_trainable_variables if id(variable) not in frozen
+        ]
+        self._train = tf.function(
+            self._train_anywhere, jit_compile=self._jit_compile or None, autograph=False
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,9 +141,10 @@ class Steps:
 
     def _on_replicas(self, function, *tensors):
         replicas = local_replicas(self._strategy)
-        if replicas > 1:
-            tensors = [self._shared(tf.split(tensor, replicas)) for tensor in tensors]
-        return function(*tensors).numpy().tolist()
+        if replicas == 1:
+            return function(*tensors).numpy().tolist()
+        shared = [self._shared(tf.split(tensor, replicas)) for tensor in tensors]
+        return function(*shared).numpy().tolist()
 
     def _shared(self, shares):
         """One value for each of this worker's devices."""
@@ -141,8 +176,10 @@ class Steps:
                 x, y = tf.identity(images[chosen]), tf.identity(labels[chosen])
             with (
                 keras.StatelessScope(state_mapping=list(zip(self._state, state, strict=True))) as scope,
-                tf.GradientTape() as tape,
+                # Told what to watch, it records nothing of frozen stages, which keep no activations then.
+                tf.GradientTape(watch_accessed_variables=False) as tape,
             ):
+                tape.watch([variable.value for variable in variables])
                 probabilities = self.trained(x, training=True)
                 losses = _losses(y, probabilities)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)

@@ -76,10 +76,13 @@ def test_predicts_as_the_flat_net():
     )
 
 
-def _functions(model):
+def _operations(model):
     step = tf.function(lambda images: model(images, training=True))
-    graph = step.get_concrete_function(tf.TensorSpec((4, 16, 16, 3))).graph
-    calls = [operation for operation in graph.get_operations() if operation.type.endswith("PartitionedCall")]
+    return step.get_concrete_function(tf.TensorSpec((4, 16, 16, 3))).graph.get_operations()
+
+
+def _functions(model):
+    calls = [operation for operation in _operations(model) if operation.type.endswith("PartitionedCall")]
     return len(calls), len({operation.get_attr("f").name for operation in calls})
 
 
@@ -87,6 +90,38 @@ def test_equal_blocks_share_one_function():
     # Of 5 blocks, those that change dimensions, if only on their shortcut, are of their own kind.
     assert _functions(BlockwiseModel(_net(shortcut="A"))) == (5, 3)
     assert _functions(_net(shortcut="A")) == (0, 0)
+
+
+def _freeze_a_block(net):
+    """The third of conv2, which is otherwise as the second."""
+    for layer in net.layers:
+        layer.trainable = not layer.name.startswith("conv2_block3_")
+    return net
+
+
+def test_a_frozen_block_shares_no_function_with_a_trained_one():
+    assert _functions(BlockwiseModel(_freeze_a_block(_net(shortcut="A")))) == (5, 4)
+
+
+def test_a_frozen_block_is_assigned_nothing():
+    # Of 11 BN with two averages each it has two.
+    for model, assigned in ((_net(shortcut="A"), 22), (_freeze_a_block(_net(shortcut="A")), 18)):
+        kinds = [operation.type for operation in _operations(BlockwiseModel(model))]
+        assert kinds.count("AssignVariableOp") == assigned
+
+
+@pytest.mark.parametrize("rematerialized", [(), STAGES])
+def test_trains_as_the_flat_net_around_a_frozen_block(rematerialized):
+    before = _net().get_weights()
+    losses, weights, _ = _after_training(
+        _freeze_a_block(_net()), lambda net: BlockwiseModel(net, rematerialized)
+    )
+    flat_losses, flat_weights, _ = _after_training(_freeze_a_block(_net()), lambda net: net)
+    np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
+    for ours, theirs in zip(weights, flat_weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+    still = [np.array_equal(ours, old) for ours, old in zip(weights, before, strict=True)]
+    assert still == [weight.path.startswith("conv2_block3_") for weight in _net().weights]
 
 
 def test_layers_of_unknown_kind_are_called_one_by_one():

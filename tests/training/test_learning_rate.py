@@ -6,7 +6,7 @@ import math
 import pytest
 
 from keras_resnet.training.learning_rate import LearningRate
-from keras_resnet.training.plan import describe_batch, describe_schedule
+from keras_resnet.training.plan import describe_batch, describe_schedule, describe_unfreezing
 from keras_resnet.training.recipes import RECIPES, Recipe
 
 
@@ -73,6 +73,12 @@ def test_what_it_remembers_are_its_fields():
         ({"decay": "none"}, "decay=none must be one of all, kernels"),
         ({"drops": (20, 10)}, "drops=20,10 must be growing"),
         ({"ema": 1.0}, "ema=1 must be at least 0 and less than 1"),
+        ({"unfreeze": (("head", 0.5), ("conv4", 0.4))}, "unfreeze=head:0.5,conv4:0.4 must have shares"),
+        ({"unfreeze": (("head", 1.2), ("conv4", -0.2))}, "unfreeze=head:1.2,conv4:-0.2 must have shares"),
+        ({"unfreeze": (("conv4", 0.5), ("head", 0.5))}, "unfreeze=conv4:0.5,head:0.5 must go from head"),
+        ({"unfreeze": (("head", 0.5), ("head", 0.5))}, "must go from head by way of"),
+        ({"unfreeze": (("conv2", 0.5), ("conv10", 0.5))}, "unfreeze=conv2:0.5,conv10:0.5 must go from head"),
+        ({"unfreeze": (("predictions", 1.0),)}, "unfreeze=predictions:1 must go from head"),
     ],
 )
 def test_impossible_recipes_are_refused(fields, message):
@@ -83,7 +89,7 @@ def test_impossible_recipes_are_refused(fields, message):
 def test_every_recipe_says_where_it_is_from_and_what_to_expect():
     for name, recipe in RECIPES.items():
         assert recipe.source, name
-        assert recipe.expected, name
+        assert recipe.expected or name == "finetune", name
     for text in ("91.25", "92.49", "93.03"):  # Table 6
         assert text in RECIPES["cifar"].expected
 
@@ -99,6 +105,27 @@ def test_every_recipe_says_where_it_is_from_and_what_to_expect():
 )
 def test_schedules_in_words(name, text):
     assert describe_schedule(RECIPES[name], 391).startswith(text)
+
+
+def test_phases_begin_at_whole_steps():
+    recipe = dataclasses.replace(RECIPES["finetune"], epochs=0, iterations=1003)
+    # At 0.2 and 0.5 of 1003 steps: 200.6 and 501.5.
+    assert recipe.phases(45) == {0: "head", 201: "conv4", 502: "conv1"}
+    thirds = dataclasses.replace(
+        recipe, unfreeze=tuple((stage, 1 / 3) for stage in ("head", "conv3", "conv1"))
+    )
+    assert thirds.phases(45) == {0: "head", 334: "conv3", 669: "conv1"}
+    # Of two steps the first two phases begin at the first one; and none begins when all are done.
+    assert dataclasses.replace(recipe, iterations=2).phases(45) == {0: "conv4", 1: "conv1"}
+    assert dataclasses.replace(recipe, iterations=1).phases(45) == {0: "conv1"}
+    assert RECIPES["plateau"].phases(45) == {}
+
+
+def test_unfreezing_in_words():
+    assert describe_unfreezing(RECIPES["finetune"], 45) == (
+        "head to step 180, from conv4 on to step 450, from conv1 on to step 900"
+    )
+    assert not describe_unfreezing(RECIPES["plateau"], 45)
 
 
 def test_batches_in_words():

@@ -1,7 +1,10 @@
+import dataclasses
+
 import pytest
 
 from keras_resnet.errors import UserError
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.training.recipes import RECIPES
+from keras_resnet.training.run_folder import RunFolder, read_record
 
 SETTINGS = {"depth": 20, "filters": (16, 32, 64)}
 
@@ -17,6 +20,12 @@ def test_a_run_knows_its_own_folder(tmp_path):
     folder.finish({"accuracy": 0.5})
     again.check()
     assert again.results() == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("name", ["cifar", "modern", "finetune"])
+def test_a_recipe_is_read_as_it_was_recorded(tmp_path, name):
+    RunFolder(tmp_path, "run", dataclasses.asdict(RECIPES[name])).start()
+    assert read_record(tmp_path / "run").recipe == RECIPES[name]
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path):
