@@ -55,6 +55,14 @@ REFUSALS = [
     ("predict net.tflite", "IMAGE... is missing"),
     ("predict net.tflite nothing.png", "nothing.png: there is no such file or folder"),
     ("predict net.tflite pyproject.toml", "net.tflite: there is no such file or folder"),
+    ("explain", "MODEL is missing: keras-resnet explain MODEL IMAGE"),
+    ("explain net.keras", "IMAGE is missing: keras-resnet explain MODEL IMAGE"),
+    ("explain net.keras one.png two.png", "'two.png' is no flag"),
+    ("explain net.keras one.png --output=one.jpg", "--output=one.jpg must be a file that ends in .png"),
+    ("explain net.keras one.png --output=/dev/null/x.png", "--output=/dev/null/x.png cannot be written to"),
+    ("explain net.keras nothing.png", "nothing.png: there is no such file; give one picture"),
+    ("explain nothing.keras pyproject.toml", "nothing.keras: there is no such file or folder; give a run or"),
+    ("explain pyproject.toml pyproject.toml", "pyproject.toml is no picture that can be decoded"),
     ("evaluate", "MODEL... is missing: keras-resnet evaluate MODEL..."),
     ("evaluate nothing.keras", "nothing.keras: there is no such file or folder; give a .tflite, a .keras"),
     ("evaluate pyproject.toml", "--dataset is missing"),
@@ -109,7 +117,7 @@ REFUSALS = [
     ("train --weight_decay=-1e-4", "--weight_decay=-1e-4"),
     ("train --weight_decay=inf", "--weight_decay=inf must be a finite number"),
     ("train --patience=0", "--patience=0"),
-    ("train --recipe=best", "should be one of <plateau|digits|cifar|cifar110|imagenet|modern>"),
+    ("train --recipe=best", "should be one of <plateau|digits|cifar|cifar110|imagenet|modern|finetune>"),
     ("train --epochs=5 --iterations=5", "--epochs=5 must be given, or iterations instead, and not both"),
     ("train --drops=20,10", "--drops=20,10 must be growing numbers of steps"),
     ("train --drops=soon", "--drops=soon must be numbers of steps"),
@@ -140,7 +148,7 @@ REFUSALS = [
     ("inspect --channels=0", "--channels=0"),
     (
         "retrain",
-        "there is no command 'retrain'; the commands are train, evaluate, export, predict, precise_bn, exp",
+        "there is no command 'retrain'; the commands are train, evaluate, export, predict, explain, precise",
     ),
 ]
 
