@@ -42,8 +42,9 @@ def run(source: str, target: str) -> None:
         net, channels, classes = architecture_of(named, source)
         normalisation = normalisation_of(named, channels)
         size = entry.test.size if entry else named.size or net.default_size
-    is_whole = target.endswith(".keras") and classes and normalisation is not None
-    if is_whole:
+    seen = "pixels as the first convolution sees them"
+    if target.endswith(".keras") and classes and normalisation is not None:
+        seen = "plain pixels, 0..255"
         model = build_classifier(net, size, channels, classes, normalisation)
     elif classes:
         model = ResNet(net, input_shape=(size, size, channels), classes=classes)
@@ -52,7 +53,6 @@ def run(source: str, target: str) -> None:
     load_weights(model, path, net)
     with atomic(target) as written:
         (model.save if target.endswith(".keras") else model.save_weights)(written)
-    seen = "plain pixels, 0..255" if is_whole else "pixels as the first convolution sees them"
     kind = f"shortcut {net.shortcut}, {net.variant}, {f'{classes:,} classes' if classes else 'no head'}"
     print(f"{target}: {net.name}, {kind}, {channels} channels; it takes {seen}.")
 

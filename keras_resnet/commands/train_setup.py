@@ -148,7 +148,7 @@ def make_ready(asked: Asked) -> Ready:
     source, view, recipe = asked.source, asked.view, asked.recipe
     check_sharing(recipe, strategy.num_replicas_in_sync)
     images = Pipeline(source, view, BadImages(FLAGS.bad_images, FLAGS.max_bad_images), FLAGS.seed)
-    normalisation = asked.begun_from and asked.begun_from.normalisation
+    normalisation = asked.begun_from.normalisation if asked.begun_from else None
     if normalisation is None:
         normalisation = images.mean(per_pixel=asked.per_pixel)
     mean = padding(normalisation, view.size, source.image_shape[-1])

@@ -94,7 +94,10 @@ def _stages(model: keras.Model) -> list[_Stage]:
         raise ValueError(f"{model.name} has no blocks called as this package's; only such nets can grow.")
     for block in blocks:
         if f"{block}_add" not in layers:
-            raise ValueError(f"{model.name} is a plain net: a block added to it would not be the identity.")
+            raise ValueError(
+                f"{model.name} is a plain net: a block added to it would not be the identity; only nets with "
+                "shortcuts can grow."
+            )
         projection = layers.get(f"{block}_0_conv")
         if projection and projection.strides == (1, 1) and len(set(projection.kernel.shape[2:])) == 1:
             raise ValueError(

@@ -55,7 +55,7 @@ def load_weights(
     if registry.is_name(weights):
         head = variables.get(f"{_HEAD}/kernel")
         new_head = new_head or head is None or head.shape[-1] != _IMAGENET_CLASSES
-        path = public_weights(weights, architecture).fetch(headless=new_head)
+        path: str | os.PathLike = public_weights(weights, architecture).fetch(headless=new_head)
     else:
         path = weights
     with open_weights(path) as named:

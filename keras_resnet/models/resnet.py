@@ -250,7 +250,7 @@ def _constructor(
         net = architecture(bound.arguments["weights"], **chosen)
         return ResNet(net, **bound.arguments)
 
-    constructor.__signature__ = signature
+    constructor.__signature__ = signature  # type: ignore[attr-defined]
     constructor.__name__ = constructor.__qualname__ = name
     constructor.__doc__ = doc
     return constructor

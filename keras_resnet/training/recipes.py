@@ -167,7 +167,8 @@ RECIPES = {
     ),
     "finetune": Recipe(
         source="for a net that begins with weights from elsewhere: gradual unfreezing (Howard and Ruder "
-        "2018, section 3.3); SGD with momentum, a small learning rate and a cosine (Kornblith et al. 2019)",
+        "2018, section 3.3), with a smaller learning rate, a cosine and averaged weights",
+        expected="Fashion-MNIST, ResNet-20 of five classes, 100 pictures of each of the other five: 94.4%",
         epochs=20,
         batch_size=32,
         learning_rate=0.03,

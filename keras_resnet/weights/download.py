@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message
+from typing import Any
 
 from keras_resnet.errors import UserError
 from keras_resnet.files import put_in_place
@@ -24,7 +25,7 @@ from keras_resnet.files import put_in_place
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 Tell = Callable[[str], None] | None
 
@@ -33,7 +34,10 @@ _SECONDS_WITHOUT_A_BYTE = 30.0
 _PAUSES = (1.0, 3.0, 10.0)
 _SECONDS_BETWEEN_SHOWS = 0.1
 _CHUNK = 1 << 20
-_HASHES = {"SHA-256": hashlib.sha256, "MD5": functools.partial(hashlib.md5, usedforsecurity=False)}
+_HASHES: dict[str, Callable[[], Any]] = {
+    "SHA-256": hashlib.sha256,
+    "MD5": functools.partial(hashlib.md5, usedforsecurity=False),
+}
 
 
 def keras_home() -> pathlib.Path:
@@ -269,7 +273,8 @@ def _named(answers: list[Message]) -> dict[str, str]:
 def _range(headers: Message) -> tuple[int | None, int | None]:
     """Of `Content-Range: bytes first-last/total`, or `bytes */total`: the first byte and the total."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", headers["Content-Range"] or "")
-    return tuple(number and int(number) for number in match.groups()) if match else (None, None)
+    first, total = match.groups() if match else (None, None)
+    return int(first) if first else None, int(total) if total else None
 
 
 def _receive(response: http.client.HTTPResponse, file: io.FileIO, size: int, progress: "_Progress") -> int:
@@ -295,7 +300,7 @@ class _Progress:
         self._over = tell is None and sys.stderr.isatty()
         self._tell = tell or _to_stderr
         self._began = time.monotonic()
-        self._shown = None
+        self._shown: float | None = None
         self._tenth = self._tenths(start)
 
     def show(self, size: int) -> None:

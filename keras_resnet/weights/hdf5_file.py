@@ -10,6 +10,7 @@ import math
 import os
 import zipfile
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import h5py
 import ml_dtypes
@@ -46,7 +47,7 @@ def open_hdf5_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]]:
     """
     with contextlib.ExitStack() as opened:
         try:
-            source = opened.enter_context(open(path, "rb"))
+            source: BinaryIO = opened.enter_context(open(path, "rb"))
             if os.fspath(path).endswith(".keras"):
                 archive = opened.enter_context(zipfile.ZipFile(source))
                 info = archive.getinfo(_IN_ARCHIVE)

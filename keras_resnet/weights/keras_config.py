@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections.abc import Iterable
 from typing import Any
 
 from keras_resnet.errors import UserError
@@ -52,13 +53,19 @@ def read_config(path: str | os.PathLike) -> Told:
 
 
 def _told(layers: dict[str, dict[str, Any]]) -> Told:
-    strided = layers.get("conv3_block1_2_conv") if "conv3_block1_3_conv" in layers else None
+    variant = None
+    if "conv3_block1_3_conv" in layers:
+        variant = "v1.5" if max(layers["conv3_block1_2_conv"]["strides"]) > 1 else "v1"
     front = layers.get("preprocessing", {}).get("pixels")
     shapes = [layer["batch_shape"] for layer in layers.values() if "batch_shape" in layer]
     return Told(
-        variant=strided and ("v1.5" if max(strided["strides"]) > 1 else "v1"),
+        variant=variant,
         plain=not any(name.endswith("_add") for name in layers),
-        pixels=front
-        and Pixels(tuple(map(float, front["mean"])), tuple(map(float, front["deviation"])), front["reverse"]),
+        pixels=front and Pixels(_three(front["mean"]), _three(front["deviation"]), bool(front["reverse"])),
         size=shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 4 else None,
     )
+
+
+def _three(values: Iterable[Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

@@ -1,6 +1,7 @@
 """How pictures are prepared for public weights: what part of them is seen, as which numbers."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import PIL.Image
@@ -22,9 +23,14 @@ class Pixels:
     reverse: bool = False
 
 
-def of_unit(values: tuple[float, ...]) -> tuple[float, ...]:
-    """The same for pixels 0..255, as PyTorch's numbers are for 0..1."""
-    return tuple(255 * float(value) for value in values)
+def of_unit(values: Iterable[float]) -> tuple[float, float, float]:
+    """The same for pixels 0..255, as PyTorch's numbers are for 0..1.
+
+    Raises:
+        ValueError: they are not three.
+    """
+    red, green, blue = (255 * float(value) for value in values)
+    return red, green, blue
 
 
 # By the word that keras.applications has for each, its `mode`.
@@ -48,7 +54,7 @@ def published_view(picture: PIL.Image.Image, size: int, shorter: int, interpolat
     """
     width, height = picture.size
     # They cut off the fraction of the longer side, and round that of the corner to the even number.
-    scaled = [int(shorter * side / min(width, height)) for side in (width, height)]
-    picture = picture.convert("RGB").resize(tuple(scaled), _FILTERS[interpolation])
-    left, top = (round((side - size) / 2) for side in scaled)
+    wide, high = (int(shorter * side / min(width, height)) for side in (width, height))
+    picture = picture.convert("RGB").resize((wide, high), _FILTERS[interpolation])
+    left, top = (round((side - size) / 2) for side in (wide, high))
     return np.asarray(picture.crop((left, top, left + size, top + size)))

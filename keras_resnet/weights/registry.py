@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, TypeGuard
 
 from keras_resnet.errors import UserError
 from keras_resnet.weights.download import fetch, keras_home
@@ -197,7 +197,7 @@ def as_dict(weights: PublicWeights) -> dict[str, Any]:
     return {**dataclasses.asdict(weights), "pixels": dataclasses.asdict(weights.pixels)}
 
 
-def is_name(weights: object) -> bool:
+def is_name(weights: object) -> TypeGuard[str]:
     """Whether this names public weights."""
     return weights == IMAGENET or weights in NAMES
 

@@ -92,7 +92,7 @@ def _tensors(index: Any) -> dict[str, Tensor]:
 
 def _stored(tensor: Tensor, read: Callable[[Storage], bytes]) -> Stored:
     def array() -> np.ndarray:
-        numbers = np.frombuffer(read(tensor.storage), tensor.storage.dtype, tensor.storage.count)
+        numbers = np.frombuffer(read(tensor.storage), tensor.storage.dtype, tensor.storage.size)
         strides = [stride * numbers.itemsize for stride in tensor.strides]
         # Inside the storage, as the index has been checked for.
         return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides).copy()
@@ -114,11 +114,11 @@ def _open_zip(file: IO[bytes], path: str | os.PathLike) -> Iterator[tuple[Any, C
         index = read_pickle(io.BytesIO(_member(archive, indices[0], _LARGEST_INDEX)), path)
         for storage in set(_storages(index)):
             info = members.get(f"{root}data/{storage.key}")
-            if info is None or info.file_size != storage.count * storage.dtype.itemsize:
+            if info is None or info.file_size != storage.size * storage.dtype.itemsize:
                 raise zipfile.BadZipFile(f"storage {storage.key[:9]} is not what the index says")
 
         def read(storage: Storage) -> bytes:
-            size = storage.count * storage.dtype.itemsize
+            size = storage.size * storage.dtype.itemsize
             return _member(archive, f"{root}data/{storage.key}", size)
 
         yield index, read
@@ -130,8 +130,8 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         info = archive.getinfo(name)
     except KeyError as error:
         raise zipfile.BadZipFile(f"it has no {name}") from error
-    size = os.fstat(archive.fp.fileno()).st_size
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > min(most, size):
+    # As many bytes as it says, and no bytes are there twice: it is no larger than the file.
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > min(most, archive.start_dir):
         raise zipfile.BadZipFile(f"{name} is compressed or larger than it may be")
     return archive.read(info)
 
@@ -164,7 +164,7 @@ def _open_legacy(
 
     def read(storage: Storage) -> bytes:
         start, count = places.get(storage.key, (0, -1))
-        if count != storage.count:
+        if count != storage.size:
             raise BrokenPickleError(f"storage {storage.key} has another size than its index says")
         file.seek(start)
         return _exactly(file, count * storage.dtype.itemsize)

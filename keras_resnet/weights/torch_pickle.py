@@ -46,7 +46,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int
 
 
 class Tensor(NamedTuple):
@@ -223,7 +223,7 @@ def _within(tensor: Tensor) -> Tensor:
     for size, stride in zip(tensor.shape, tensor.strides, strict=True):
         numbers *= size
         last += (size - 1) * stride
-    if numbers > tensor.storage.count or (numbers and last >= tensor.storage.count):
+    if numbers > tensor.storage.size or (numbers and last >= tensor.storage.size):
         raise ValueError("a tensor that is larger than its storage")
     return tensor
 

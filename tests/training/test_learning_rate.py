@@ -89,7 +89,7 @@ def test_impossible_recipes_are_refused(fields, message):
 def test_every_recipe_says_where_it_is_from_and_what_to_expect():
     for name, recipe in RECIPES.items():
         assert recipe.source, name
-        assert recipe.expected or name == "finetune", name
+        assert recipe.expected, name
     for text in ("91.25", "92.49", "93.03"):  # Table 6
         assert text in RECIPES["cifar"].expected
 
