@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITERTJS := @litertjs/core@2.5.3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow test-browser bench lint clean
+.PHONY: train test test-slow test-browser fuzz docs bench lint clean
 
 # Extra flags: make train ARGS="--depth=50 --shortcut=B"
 train: .venv/runtime-installed
@@ -19,15 +19,23 @@ test: .venv/test-installed lint
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# Damaged files of weights, and what becomes of them; two minutes.
+fuzz: .venv/test-installed
+	$(BIN)/python tests/weights/fuzz.py --count=4000
+
 # The exported web page in headless Chromium; needs npm, and chromium-driver of the system's packages.
 test-browser: .venv/browser-installed
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+# The documentation as a site, in site/; a link or an anchor that leads nowhere is an error.
+docs: .venv/docs-installed
+	$(BIN)/properdocs build --strict --config-file mkdocs.yml
 
 # Side by side with what users would pick instead; an hour, with nothing else running.
 bench: .venv/bench-installed
 	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
-		"inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
+		weights.py "inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
 		"tflite.py --bits=8 --threads=1" "tflite.py --bits=8 --threads=2" \
 		"tflite.py --depth=20 --threads=1" "tflite.py --depth=20 --threads=2" \
 		"tflite.py --depth=20 --bits=8 --threads=1" "tflite.py --depth=20 --bits=8 --threads=2" \
@@ -58,6 +66,10 @@ $(BIN)/python:
 .venv/browser-installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[test,browser]'
 	npm install --silent --no-audit --no-fund --prefix .venv/litertjs $(LITERTJS)
+	touch $@
+
+.venv/docs-installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 .venv/test-installed: pyproject.toml constraints.txt | $(BIN)/python

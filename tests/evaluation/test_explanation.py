@@ -38,6 +38,7 @@ def test_the_last_map_gives_cam(net, images):
         np.testing.assert_allclose(given, wanted, rtol=1e-3, atol=1e-5 * wanted.max())
 
 
+@pytest.mark.slow
 def test_nets_of_keras_applications_give_cam():
     keras.utils.set_random_seed(0)
     model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)

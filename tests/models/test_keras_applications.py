@@ -256,6 +256,7 @@ def test_rebuilt_from_its_configuration(nets):
     ]
 
 
+@pytest.mark.slow
 def test_saved_and_loaded(nets, tmp_path):
     """As a whole by keras.models.load_model, and by the weights."""
     options = {"input_shape": (32, 32, 3), "include_top": False, "pooling": "avg"}

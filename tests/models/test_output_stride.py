@@ -53,6 +53,7 @@ def test_same_features_as_the_strided_net(block, variant, shortcut):
         _assert_same_where_both_have_a_position(net, output_stride, [(12, 16), (13, 7)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "variant"), KINDS)
 def test_same_features_behind_the_imagenet_stem(block, variant):
     net = Architecture("net", (1, 1, 2, 2), (4, 6, 8, 10), block, "imagenet", "B", variant)

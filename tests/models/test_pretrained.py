@@ -84,6 +84,7 @@ def test_keras_applications_nets_answer_alike(depth, tmp_path):
     _assert_parity(ours, "caffe", expected)
 
 
+@pytest.mark.slow
 def test_the_older_generation_of_keras_applications_answers_alike(tmp_path):
     new = keras.applications.ResNet50(weights=None, **SMALL)
     # Its nets had Keras' own epsilon, and layers called otherwise.

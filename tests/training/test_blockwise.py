@@ -110,6 +110,7 @@ def test_a_frozen_block_is_assigned_nothing():
         assert kinds.count("AssignVariableOp") == assigned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rematerialized", [(), STAGES])
 def test_trains_as_the_flat_net_around_a_frozen_block(rematerialized):
     before = _net().get_weights()

@@ -233,6 +233,7 @@ def float64():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(float64):
     def twice(step):
         """Each device has the same images, and so BN the same statistics on one device and on two."""
@@ -254,6 +255,7 @@ def test_two_devices_train_as_one(float64):
         np.testing.assert_allclose(two_weights[path], value, rtol=1e-4, atol=1e-8, err_msg=path)
 
 
+@pytest.mark.slow
 def test_with_loss_scaling_and_parts_of_a_batch():
     keras.config.set_dtype_policy("mixed_float16")
     try:

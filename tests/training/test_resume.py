@@ -76,6 +76,7 @@ def _kill_until_done(folder, seed, kills, longest):
     return killed
 
 
+@pytest.mark.slow
 def test_after_kills_the_weights_are_the_same_to_the_last_bit(tmp_path, uninterrupted):
     assert _kill_until_done(tmp_path, seed=0, kills=2, longest=1.0) >= 1
     _same(tmp_path, uninterrupted[0])
