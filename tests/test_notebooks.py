@@ -1,0 +1,73 @@
+"""The notebooks are small, without what they have printed, and run from top to bottom with no network."""
+
+import ast
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+# More than a minute.
+LONG = ("finetune",)
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def _code(path):
+    """The code of all cells as one program, without the line that is for notebooks alone."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells).replace("%matplotlib inline\n", "")
+
+
+def test_both_are_there():
+    assert [path.stem for path in NOTEBOOKS] == ["finetune", "paper"]
+
+
+@each
+def test_committed_without_outputs(path):
+    notebook = json.loads(path.read_text())
+    assert notebook["nbformat"] == 4
+    assert path.stat().st_size < 30_000
+    for cell in notebook["cells"]:
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+
+
+@each
+def test_is_python_with_its_size_in_one_place(path):
+    names = [node.value for node in ast.walk(ast.parse(_code(path))) if isinstance(node, ast.Constant)]
+    assert names.count("KERAS_RESNET_QUICK") == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.stem in LONG else (), id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
+def test_runs(path, tmp_path):
+    nowhere = "http://127.0.0.1:9"
+    environment = {
+        **os.environ,
+        "KERAS_RESNET_QUICK": "1",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": str(ROOT),
+        "HTTP_PROXY": nowhere,
+        "HTTPS_PROXY": nowhere,
+    }
+    result = subprocess.run(
+        [sys.executable, "-"],
+        input=_code(path),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "$ keras-resnet " in result.stdout
