@@ -19,9 +19,12 @@ test: .venv/test-installed lint
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-# Damaged files of weights, and what becomes of them; two minutes.
+# Damaged files of weights, images, checkpoints and nets, and what becomes of them; ten minutes.
+FUZZ ?= 5000
 fuzz: .venv/test-installed
 	$(BIN)/python tests/weights/fuzz.py --count=4000
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest --hypothesis-show-statistics tests/data/test_fuzz_images.py \
+		tests/training/test_fuzz_checkpoints.py tests/evaluation/test_fuzz_opened.py
 
 # The exported web page in headless Chromium; needs npm, and chromium-driver of the system's packages.
 test-browser: .venv/browser-installed
@@ -49,7 +52,7 @@ lint: .venv/test-installed
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'

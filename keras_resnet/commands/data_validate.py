@@ -47,7 +47,9 @@ def run(folder: str) -> int:
         for done, found in enumerate(pool.map(findings, files, chunksize=16), start=1):
             for finding in found:
                 kinds[finding.kind, finding.unusable] += 1
-                print(f"{finding.path}: {finding.kind}: {finding.detail}", flush=True)
+                told = f"{finding.path}: {finding.kind}: {finding.detail}"
+                # The name of a file may be no UTF-8.
+                print(told.encode(errors="backslashreplace").decode(), flush=True)
             unusable += any(finding.unusable for finding in found)
             if time.monotonic() - said > _SECONDS_BETWEEN_LINES:
                 said = time.monotonic()

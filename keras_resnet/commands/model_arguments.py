@@ -64,7 +64,7 @@ def source(values: flags.FlagValues, models: Mapping[str, pathlib.Path]) -> tupl
     """
     records = (read_record(path) or read_record(path.resolve().parent) for path in models.values())
     record = next(filter(None, records), None)
-    recorded = record.about["data"] if record else {}
+    recorded = record.about.get("data", {}) if record else {}
     name = values.dataset or recorded.get("dataset")
     if name is None:
         raise UserError(

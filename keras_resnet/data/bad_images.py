@@ -4,6 +4,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -35,8 +36,10 @@ class BadImages:
         return sum(map(len, self._skipped.values()))
 
     def room(self, split: Split) -> int:
-        """How many images of a split may be left out."""
-        return max(1, math.floor(self._most * split.size)) if self._policy == "skip" else 0
+        """How many images of a split may be left out: never all."""
+        if self._policy != "skip":
+            return 0
+        return min(split.size - 1, max(1, math.floor(self._most * split.size)))
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
@@ -50,7 +53,12 @@ class BadImages:
         except tf.errors.OpError as error:
             if self._failure is not None:
                 raise self._failure from error
-            if "cardinality" in error.message:
+            if "was expected to contain" in error.message:
+                if self.skipped:
+                    raise UserError(
+                        f"{self.skipped} images cannot be decoded, and too few others are left to take their "
+                        "places; mend or remove them."
+                    ) from error
                 raise UserError(
                     "The dataset holds fewer images than it says; its files are damaged: prepare it anew."
                 ) from error
@@ -63,6 +71,7 @@ class BadImages:
         read: Callable[[tf.Tensor, int], tf.data.Dataset],
         key: tf.Tensor,
         *,
+        see: Callable[[tf.Tensor], Any],
         channels: int,
         start: tf.Tensor | int = 0,
         step: int = 1,
@@ -74,6 +83,7 @@ class BadImages:
             split: that they are of.
             read: gives the stream of (index, image, label) of a key from a position on, to explain a gap.
             key: of this stream.
+            see: a view of an image, which says why it cannot be seen where decoding it does not.
             channels: of the images.
             start: the first position.
             step: from one position to the next.
@@ -81,7 +91,7 @@ class BadImages:
 
         def explain(key, positions):
             for position in positions.tolist():
-                self._explain(split, read(key, position), channels)
+                self._explain(split, read(key, position), see, channels)
             return positions
 
         def check(expected, batch):
@@ -100,15 +110,20 @@ class BadImages:
 
         return batches.scan(tf.cast(start, tf.int64), check)
 
-    def _explain(self, split: Split, stream: tf.data.Dataset, channels: int) -> None:
+    def _explain(
+        self, split: Split, stream: tf.data.Dataset, see: Callable[[tf.Tensor], Any], channels: int
+    ) -> None:
         name, reason = f"an image of {split.name}", "a part of it is damaged"
         try:
             for index, image, _ in stream.take(1):
                 name = split.describe(int(index))
                 if image.dtype == tf.string:
                     decode(image, channels)
+                see(image)
         except tf.errors.OpError as error:
             reason = _reason(error)
+        except UnicodeDecodeError:
+            reason = "it cannot be read"  # TensorFlow's message holds a path that is no UTF-8
         if self._policy == "raise":
             self._fail(
                 f"{name} cannot be decoded ({reason}). Mend or remove it, let `keras-resnet data validate "

@@ -5,6 +5,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.data.augment import Crop, scaled_shape
+from keras_resnet.data.header import (
+    bmp_palette,
+    is_bmp_with_palette,
+    is_jpeg_without_black,
+    is_png,
+    without_animation,
+)
 from keras_resnet.data.source import LARGEST
 from keras_resnet.data.view import PIXELS_LEFT
 
@@ -100,11 +107,15 @@ def scaled_view(image: tf.Tensor, shorter: int, channels: int) -> tf.Tensor:
         image, channels: as of `crop_view`.
 
     Raises:
-        tf.errors.InvalidArgumentError: as of `crop_view`.
+        tf.errors.InvalidArgumentError: as of `crop_view`, or it is larger than `LARGEST` at that scale.
     """
 
     def choose(shape):
         scaled = scaled_shape(shape, shorter)
+        # A line of pixels becomes as long as it is narrow.
+        told = f"scaled to a shorter side of {shorter} it has"
+        with tf.control_dependencies([_check_size(scaled, told)]):
+            scaled = tf.identity(scaled)
         return Crop(scaled / tf.cast(shape, tf.float32), tf.zeros(2)), tf.cast(scaled, tf.int32)
 
     return tf.ensure_shape(_scaled(image, choose, channels), (None, None, channels))
@@ -130,18 +141,27 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: as of `crop_view`.
     """
 
-    def all_channels():
-        return tf.io.decode_image(contents, 3, expand_animations=False)
+    contents, size = without_animation(contents)
 
-    with tf.control_dependencies([_check_size(_declared_size(contents))]):
+    def in_colour():
+        return tf.cond(is_bmp_with_palette(contents), of_palette, lambda: decode_image(3))
+
+    def of_palette():
+        return tf.gather(bmp_palette(contents), tf.cast(tf.io.decode_bmp(contents)[..., 0], tf.int32))
+
+    def decode_image(channels):
+        return tf.io.decode_image(contents, channels, expand_animations=False)
+
+    with tf.control_dependencies([_check_size(size)]):
+        contents = tf.identity(contents)
         if channels == 3:
-            pixels = all_channels()
+            pixels = in_colour()
         else:
-            # Of the decoders, only those of PNG and JPEG know grey.
+            # Of the decoders, only those of PNG and JPEG know grey, and that of JPEG not of CMYK.
             pixels = tf.cond(
-                _begins(contents, b"\x89PNG") | tf.io.is_jpeg(contents),
-                lambda: tf.io.decode_image(contents, channels, expand_animations=False),
-                lambda: tf.image.rgb_to_grayscale(all_channels()),
+                is_png(contents) | is_jpeg_without_black(contents),
+                lambda: decode_image(channels),
+                lambda: tf.image.rgb_to_grayscale(in_colour()),
             )
     pixels.set_shape((None, None, channels))
     return pixels
@@ -186,7 +206,8 @@ def _seen(
     """What one of two ways makes of an image: of a JPEG file, or of all the pixels of any other."""
     if image.dtype != tf.string:
         return of_pixels(image)
-    return tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
+    cropped = tf.io.is_jpeg(image) if channels == 3 else is_jpeg_without_black(image)
+    return tf.cond(cropped, of_jpeg, lambda: of_pixels(decode(image, channels)))
 
 
 def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:
@@ -238,28 +259,8 @@ def _jpeg_shape(contents: tf.Tensor) -> tf.Tensor:
         return tf.identity(shape)
 
 
-def _declared_size(contents: tf.Tensor) -> tf.Tensor:
-    """Height and width as the file's header has them; nothing of a file that is none is looked at."""
-
-    def numbers(position, length, dtype, little_endian):
-        part = tf.strings.substr(contents, position, length)
-        return tf.cast(tf.io.decode_raw(part, dtype, little_endian), tf.int32)
-
-    kinds = [
-        (tf.io.is_jpeg(contents), lambda: tf.io.extract_jpeg_shape(contents)[:2]),
-        (_begins(contents, b"\x89PNG"), lambda: numbers(16, 8, tf.int32, False)),
-        (_begins(contents, b"GIF8"), lambda: numbers(6, 4, tf.uint16, True)),
-        (_begins(contents, b"BM"), lambda: tf.abs(numbers(18, 8, tf.int32, True))),
-    ]
-    return tf.case(kinds, default=lambda: tf.zeros(2, tf.int32), exclusive=True)
-
-
-def _begins(contents: tf.Tensor, signature: bytes) -> tf.Tensor:
-    return tf.strings.substr(contents, 0, len(signature)) == signature
-
-
-def _check_size(shape: tf.Tensor) -> tf.Operation:
+def _check_size(shape: tf.Tensor, what: str = "it has") -> tf.Operation:
     pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
     return tf.debugging.assert_less_equal(
-        pixels, tf.constant(LARGEST, tf.int64), f"it has more than {LARGEST:,} pixels"
+        pixels, tf.constant(LARGEST, tf.int64), f"{what} more than {LARGEST:,} pixels"
     )

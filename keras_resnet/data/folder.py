@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -100,6 +101,11 @@ def _class_names(folder: pathlib.Path, name: str) -> tuple[str, ...]:
             f"--dataset={name}: {folder} holds {len(names)} class folders and needs two or more: a subfolder "
             "of pictures for each class, as cats/ and dogs/."
         )
+    for one in names:
+        if not one.strip() or set("\r\n") & set(one) or one != one.encode(errors="replace").decode():
+            raise UserError(
+                f"--dataset={name}: the name of class {one!a} must be one line of UTF-8; rename its folder."
+            )
     return names
 
 
@@ -115,13 +121,16 @@ def _hold_out(files: Sequence[_File], root: pathlib.Path, fraction: float) -> tu
     train, test = [], []
     for members in classes.values():
         count = max(1, round(fraction * len(members))) if len(members) > 1 else 0
-        ranked = sorted(
-            members, key=lambda file: hashlib.sha256(file[0].relative_to(root).as_posix().encode()).digest()
-        )
+        ranked = sorted(members, key=lambda file: _hash(file[0].relative_to(root)))
         held_out = set(ranked[:count])
         test.extend(file for file in members if file in held_out)
         train.extend(file for file in members if file not in held_out)
     return train, test
+
+
+def _hash(path: pathlib.Path) -> bytes:
+    # As the name is on the disk, which may be no UTF-8.
+    return hashlib.sha256(path.as_posix().encode(errors="surrogateescape")).digest()
 
 
 def _image_shape(files: Sequence[_File]) -> tuple[int | None, int | None, int]:
@@ -139,7 +148,8 @@ def _image_shape(files: Sequence[_File]) -> tuple[int | None, int | None, int]:
 
 
 def _split(name: str, files: Sequence[_File]) -> Split:
-    paths, labels = [str(path) for path, _ in files], [label for _, label in files]
+    # In bytes, for names that are no UTF-8.
+    paths, labels = [os.fsencode(path) for path, _ in files], [label for _, label in files]
 
     def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
         import tensorflow as tf
@@ -150,4 +160,4 @@ def _split(name: str, files: Sequence[_File]) -> Split:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    return Split(name, len(paths), read, lambda index: paths[index])
+    return Split(name, len(paths), read, lambda index: paths[index].decode(errors="backslashreplace"))

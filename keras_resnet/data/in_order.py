@@ -65,6 +65,7 @@ def in_order(
         split,
         read,
         tf.zeros(2, tf.int32),
+        see=see,
         channels=channels,
         start=first,
         step=workers,

@@ -247,6 +247,7 @@ class Pipeline:
             split,
             read,
             key,
+            see=self._untouched,
             channels=self.source.channels,
             start=start,
             step=part.workers,

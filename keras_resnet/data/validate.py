@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import struct
 import warnings
 
 import PIL.Image
@@ -17,6 +18,8 @@ _NAMES = {
     "BMP": (".bmp",),
     "WEBP": (".webp",),
 }
+# How some BMP files are compressed.
+_RLE = (1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +65,34 @@ def findings(path: pathlib.Path) -> list[Finding]:
 def _of_picture(picture, suffix, finding):
     if picture.format not in _NAMES:
         return [finding("unsupported", f"it is a {picture.format} file", unusable=True)]
+    if picture.format == "BMP" and not _is_read(picture):
+        return [finding("unsupported", "it is a BMP of another kind than 8, 24 or 32 bits a pixel", True)]
     found = []
     if 0 in picture.size:
         return [finding("zero size", "{}x{} pixels".format(*picture.size), unusable=True)]
     if suffix not in _NAMES[picture.format]:
         found.append(finding("misnamed", f"it is a {picture.format} file"))
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":
-        found.append(finding("animated", f"{frames} pictures, of which the first is seen"))
+    picture.load()
+    frames = _frames(picture)
+    if frames != 1 and picture.format == "WEBP":
+        return [finding("unsupported", "it is an animation in a WebP file", True)]
+    if frames != 1 and picture.format != "MPO":
+        found.append(finding("animated", f"{frames or 'damaged'} pictures, of which the first is seen"))
     if picture.mode == "CMYK":
         found.append(finding("CMYK", "it becomes RGB"))
     if picture.mode.startswith("I"):
         found.append(finding("16-bit", "it becomes 8-bit"))
-    picture.load()
     return found
+
+
+def _is_read(bmp):
+    bmp.fp.seek(28)
+    return int.from_bytes(bmp.fp.read(2), "little") in (8, 24, 32) and bmp.info["compression"] not in _RLE
+
+
+def _frames(picture):
+    """How many pictures there are, 0 where those behind the first are damaged."""
+    try:
+        return getattr(picture, "n_frames", 1)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error):
+        return 0  # Pillow fails in many ways where an animation is cut off

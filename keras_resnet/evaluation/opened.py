@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnet.data.source import LARGEST
 from keras_resnet.data.view import SMALL
 from keras_resnet.errors import UserError
 
@@ -105,11 +106,13 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
         with zipfile.ZipFile(path) as archive:
             whole = bool(json.loads(archive.read(PREPROCESSING))["whole"])
             names = read_labels(archive.read(LABELS).decode())
-        shape = run.get_input_details()["image"]["shape"]
+        _, size, _, channels = map(int, run.get_input_details()["image"]["shape"])
         output = run.get_output_details()["probabilities"]
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        classes = int(output["shape"][-1])
+    except Exception as error:
+        # Whatever reading a damaged archive raises.
         raise _foreign(path) from error
-    _check_names(path, names, int(output["shape"][-1]))
+    _check_names(path, names, classes)
     scale, zero = output["quantization"]
 
     def one(images: np.ndarray) -> np.ndarray:
@@ -117,10 +120,10 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
         return answer if answer.dtype == np.float32 else (answer.astype("float32") - zero) * np.float32(scale)
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        images = np.broadcast_to(images, (*images.shape[:3], shape[3]))
+        images = np.broadcast_to(images, (*images.shape[:3], channels))
         return np.concatenate([one(np.ascontiguousarray(image[None])) for image in images])
 
-    return OpenedModel(path, int(shape[1]), int(shape[3]), whole, names, probabilities)
+    return OpenedModel(path, size, channels, whole, names, probabilities)
 
 
 def load_keras(path: pathlib.Path) -> "keras.Model":
@@ -133,7 +136,8 @@ def load_keras(path: pathlib.Path) -> "keras.Model":
 
     try:
         return load_model(path)
-    except (ValueError, OSError, TypeError) as error:
+    except Exception as error:
+        # Whatever Keras, HDF5 and ZIP make of a damaged file.
         raise UserError(f"{path} is no Keras model that can be opened ({_first_line(error)}).") from error
 
 
@@ -196,7 +200,12 @@ def _open_keras(path: pathlib.Path) -> OpenedModel:
         raise UserError(f"{path} is no net from images of one size to probabilities: {error}") from error
     labels = path.parent / LABELS
     if labels.is_file():
-        names = read_labels(labels.read_text(encoding="utf-8"))
+        try:
+            names = read_labels(labels.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{labels} cannot be read ({_first_line(error)}); it must be UTF-8, a class name a line."
+            ) from error
         _check_names(path, names, len(opened.class_names))
         opened = dataclasses.replace(opened, class_names=names)
     return opened
@@ -209,11 +218,14 @@ def _open_saved_model(path: pathlib.Path) -> OpenedModel:
     try:
         told = json.loads((extra / PREPROCESSING).read_text())
         size, channels, whole = int(told["size"]), int(told["channels"]), bool(told["whole"])
+        if channels not in (1, 3) or not 0 < size**2 <= LARGEST:
+            raise ValueError(f"{size}x{size}x{channels} is no size of an image")
         names = read_labels((extra / LABELS).read_text(encoding="utf-8"))
         loaded = tf.saved_model.load(os.fspath(path))
         signature = loaded.signatures["serving_default"]
         classes = signature.structured_outputs["probabilities"].shape[-1]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:
+        # Whatever TensorFlow makes of a damaged or another's file.
         raise _foreign(path) from error
     _check_names(path, names, classes)
 

@@ -11,8 +11,6 @@ import pathlib
 import re
 import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -168,10 +166,16 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop(_META).tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged or no checkpoint ({error or type(error).__name__}).") from error
-    if not isinstance(meta, dict):
+    except MemoryError:
+        raise  # which is not the file's fault
+    except Exception as error:
+        # Whatever ZIP and NumPy make of damage.
+        told = str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} is damaged or no checkpoint ({told}).") from error
+    if not isinstance(meta, dict) or not isinstance(meta.get("identity", {}), dict):
         raise ValueError(f"{path} is no checkpoint: its meta data are no JSON object.")
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError(f"{path} is no checkpoint: it holds something else than arrays.")
     return Checkpoint(path, arrays, meta)
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.errors import UserError
@@ -15,6 +15,24 @@ from keras_resnet.training.recipes import Recipe
 
 MODEL = "model.keras"
 _RECORD = "run.json"
+# What commands that go on with a finished run need to know of it.
+_SETTINGS = {
+    "dataset": str,
+    "train_split": str,
+    "validation_split": str,
+    "train_images": int,
+    "validation_images": int,
+    "classes": list,
+    "mirror": bool,
+    "mixed_precision": str,
+    "seed": int,
+}
+_ABOUT = {"command": str, "versions": dict, "data": dict, "preprocessing": dict, "mean": str}
+_DATA = {"dataset": str}
+_PREPROCESSING = {"channels": int, "size": int, "whole": bool}
+_RESULTS = {"accuracy": float, "test_error": float, "seconds": float}
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,31 +55,43 @@ class Record:
         """The net that was trained.
 
         Raises:
-            UserError: the record is of another version.
+            UserError: the record is damaged or of another version.
         """
-        return Architecture(**_fields_of(Architecture, self.settings))
+        return _made(Architecture, self.settings)
 
     @property
     def recipe(self) -> Recipe:
         """How it was trained.
 
         Raises:
-            UserError: the record is of another version.
+            UserError: the record is damaged or of another version.
         """
-        fields = _fields_of(Recipe, self.settings)
-        return Recipe(**{**fields, "mixing": Mixing(**fields["mixing"])})
+        _check_has(self.settings, {"mixing": dict})
+        return _made(Recipe, {**self.settings, "mixing": _made(Mixing, self.settings["mixing"])})
 
 
-def _fields_of(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As they were before JSON made lists of tuples."""
-    missing = [field.name for field in dataclasses.fields(kind) if field.name not in settings]
-    if missing:
-        raise UserError(
-            f"{_RECORD} lacks {missing[0]}: the run is of another version of this package; use that one, or "
-            "train anew."
-        )
-    values = {field.name: settings[field.name] for field in dataclasses.fields(kind)}
-    return {name: _with_tuples(value) for name, value in values.items()}
+def _made(kind: type[_Kind], settings: Mapping[str, Any]) -> _Kind:
+    """Of the values of its fields, as they were before JSON made lists of tuples."""
+    names = [field.name for field in dataclasses.fields(cast(Any, kind))]
+    _check_has(settings, dict.fromkeys(names, object))
+    try:
+        return kind(**{name: _with_tuples(settings[name]) for name in names})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{_RECORD} is damaged ({error}); train anew.") from error
+
+
+def _check_has(part: Mapping[str, Any], needed: Mapping[str, type]) -> None:
+    """See that a part of a record has these values, of these types.
+
+    Raises:
+        UserError: it has not; the first is named.
+    """
+    for name, kind in needed.items():
+        if name not in part or not isinstance(part[name], kind):
+            raise UserError(
+                f"{_RECORD} lacks {name}: the run is of another version of this package; use that one, or "
+                "train anew."
+            )
 
 
 def _with_tuples(value: Any) -> Any:
@@ -72,7 +102,8 @@ def read_record(folder: str | os.PathLike) -> Record | None:
     """What is recorded of the run in this folder, or None where there is none."""
     try:
         read = json.loads(pathlib.Path(folder, _RECORD).read_text())
-        return Record(dict(read["settings"]), dict(read["about"]), read["results"])
+        results = None if read["results"] is None else dict(read["results"])
+        return Record(dict(read["settings"]), dict(read["about"]), results)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -84,11 +115,15 @@ def finished_record(folder: str | os.PathLike, told: str) -> Record:
         told: what the user gave.
 
     Raises:
-        UserError: the folder is not that of one.
+        UserError: the folder is not that of one, or the record is of another version.
     """
     record = read_record(folder)
     if record is None or record.results is None or not pathlib.Path(folder, MODEL).is_file():
         raise UserError(f"{told} is not the folder of a finished run, with {_RECORD} and {MODEL}.")
+    for part, needed in ((record.settings, _SETTINGS), (record.about, _ABOUT), (record.results, _RESULTS)):
+        _check_has(part, needed)
+    _check_has(record.about["data"], _DATA)
+    _check_has(record.about["preprocessing"], _PREPROCESSING)
     return record
 
 
@@ -136,7 +171,7 @@ class RunFolder:
         theirs = record.settings
         differing = [key for key in {**theirs, **self.settings} if theirs.get(key) != self.settings.get(key)]
         if differing:
-            what = ", ".join(f"{key}={theirs.get(key)}" for key in differing)
+            what = ", ".join(" ".join(f"{key}={theirs.get(key)}".split()) for key in differing)
             raise UserError(
                 f"--run_name={self.path.name}: {self.path} holds another run, with {what}; "
                 "give another --run_name or remove the folder."

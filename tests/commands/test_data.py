@@ -1,8 +1,11 @@
 """`keras-resnet data ...` as its user runs it."""
 
+import os
+
 import PIL.Image
 import pytest
 from pictures import kinds, write_folder
+from running import run_command
 
 from keras_resnet.commands.main import main
 
@@ -21,8 +24,18 @@ def test_validate_reports_every_kind_by_path(tmp_path, capsys):
     for name, (kind, _, _) in kinds().items():
         lines = [line for line in out.splitlines() if str(tmp_path / name) in line]
         assert [line.split(": ")[1] for line in lines] == ([kind] if kind else [])
-    assert "17 pictures, 6 of them unusable." in out
+    unusable = sum(cannot for _, cannot, _ in kinds().values())
+    assert f"{len(kinds())} pictures, {unusable} of them unusable." in out
     assert ".txt, not looked at" in out
+
+
+def test_validate_names_files_whose_names_are_no_utf8(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb") as file:
+        file.write(b"no picture")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    result = run_command("data", "validate", tmp_path, env=strict)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{tmp_path}/caf\\udce9.jpg: unreadable: it is no picture\n")
 
 
 def test_validate_finds_nothing_in_good_pictures(tmp_path, capsys):

@@ -38,11 +38,16 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def animation():
+def animation(kind="GIF"):
     frames = [PIL.Image.fromarray(small(label)) for label in (0, 1)]
     file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
     return file.getvalue()
+
+
+def frame(width, height):
+    """A picture of a GIF, as its header has it, of which nothing follows."""
+    return b"," + struct.pack("<HHHH", 0, 0, width, height) + b"\0\x02\0"
 
 
 def kinds():
@@ -62,11 +67,18 @@ def kinds():
         "wide.png": ("16-bit", False, encoded(wide, "PNG")),
         "png.jpg": ("misnamed", False, encoded(photo, "PNG")),
         "animated.gif": ("animated", False, animation()),
+        "animated.png": ("animated", False, animation("PNG")),
+        "cut.gif": ("animated", False, animation()[: -len(animation()) // 4]),
+        "palette.bmp": (None, False, encoded(photo, "BMP", "P")),
+        "grey.bmp": (None, False, encoded(photo, "BMP", "L")),
         "empty.jpg": ("empty", True, b""),
         "text.jpg": ("unreadable", True, b"This is no picture.\n" * 20),
         "truncated.jpg": ("truncated", True, jpeg[: len(jpeg) // 2]),
         "truncated.png": ("truncated", True, encoded(photo, "PNG")[:5000]),
         "tiff.jpg": ("unsupported", True, encoded(photo, "TIFF")),
+        "one.bmp": ("unsupported", True, encoded(photo, "BMP", "1")),
+        "animated.webp": ("unsupported", True, animation("WEBP")),
+        "empty-behind.png": ("unreadable", True, encoded(photo, "PNG")[:12]),
         "bomb.png": ("bomb", True, bomb()),
     }
 

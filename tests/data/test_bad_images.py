@@ -1,3 +1,6 @@
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 from pictures import encoded, kinds, small, write_folder
@@ -5,7 +8,8 @@ from pictures import encoded, kinds, small, write_folder
 from keras_resnet.data import sources
 from keras_resnet.data.bad_images import BadImages
 from keras_resnet.data.pipeline import Pipeline
-from keras_resnet.data.view import View
+from keras_resnet.data.shown import shown_images
+from keras_resnet.data.view import View, Views
 from keras_resnet.errors import UserError
 
 CROP = View(32, whole=False, mirrored=True)
@@ -118,3 +122,41 @@ def test_resumed_run_finds_bad_images_too(tmp_path):
             labels for _, labels in again.training_batches(4, 1, NO_MEAN, first_step=2).as_numpy_iterator()
         ]
     assert len(rest) == len(whole) - 2
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_not_all_images_of_a_split_are_left_out(tmp_path, part):
+    write_folder(tmp_path, images=2)
+    for path in (tmp_path / part).rglob("*.jpg"):
+        path.write_bytes(b"no picture")
+    images = _pipeline(tmp_path, "skip", 1.0)
+    use = {"train": lambda: images.mean(per_pixel=False), "val": lambda: list(images.evaluation_batches(2))}
+    with pytest.raises(UserError, match="4 of the 4 images of"), images.bad_images.told():
+        use[part]()
+
+
+def test_an_epoch_without_enough_others_in_the_place_of_bad_images_is_refused(tmp_path):
+    write_folder(tmp_path, images=8)
+    for path in sorted((tmp_path / "train").rglob("*.jpg"))[:13]:
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="13 images cannot be decoded, and too few others are left"):
+        _read(_pipeline(tmp_path, "skip", 0.9))
+
+
+def test_a_dataset_with_fewer_images_than_it_says_is_told(tmp_path):
+    source = sources.find(str(write_folder(tmp_path)))
+    images = Pipeline(dataclasses.replace(source, train=dataclasses.replace(source.train, size=90)), CROP)
+    with pytest.raises(UserError, match="holds fewer images than it says"):
+        _read(images)
+
+
+def test_what_one_view_cannot_show_is_told_with_the_reason(tmp_path, capsys):
+    write_folder(tmp_path)
+    (tmp_path / "val" / "church" / "line.png").write_bytes(encoded(np.zeros((60_000, 2, 3), "uint8"), "PNG"))
+    split = sources.find(str(tmp_path)).test
+    batches = shown_images(split, [Views("ten_crop", 224, 3)], 2, BadImages("skip", 0.5))
+    assert sum(len(batch.labels) for batch in batches) == 4
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert re.search(
+        r"line\.png.*\(scaled to a shorter side of 256 it has more than 178,956,970 pixels\)", line
+    )

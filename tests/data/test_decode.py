@@ -1,13 +1,14 @@
 import io
+import struct
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from pictures import PHOTOS, animation, bomb, encoded, kinds, small
+from pictures import PHOTOS, animation, bomb, encoded, frame, kinds, small
 
 from keras_resnet.data import augment
-from keras_resnet.data.decode import box_view, crop_view, decode
+from keras_resnet.data.decode import box_view, crop_view, decode, scaled_view
 from keras_resnet.data.source import LARGEST
 
 
@@ -98,9 +99,66 @@ def test_what_validation_calls_unusable_cannot_be_decoded(name):
         decode(tf.constant(kinds()[name][2]), 3)
 
 
-def test_bomb_is_refused_before_it_is_decoded():
+def _webp(chunk, content):
+    return b"RIFF" + struct.pack("<I", len(content) + 12) + b"WEBP" + chunk + b"\x0a\0\0\0" + content
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        bomb(),
+        # 16,383 pixels a side; the lossless one is a whole file.
+        _webp(b"VP8 ", b"\x30\x01\0\x9d\x01\x2a\xff\x3f\xff\x3f"),
+        _webp(b"VP8L", b"\x2f\xfe\xbf\xff\x0f\0\0\0\0\0"),
+        _webp(b"VP8X", b"\0\0\0\0\xfe\x3f\0\xfe\x3f\0"),
+        # The picture is larger than the screen.
+        b"GIF89a\x0a\0\x0a\0\0\0\0!\xfe\x05hello\0" + frame(40_000, 40_000) + b";",
+        b"BM" + bytes(16) + struct.pack("<ii", 40_000, -40_000) + b"\x01\0\x18\0" + bytes(100),
+    ],
+    ids=["png", "webp", "lossless webp", "extended webp", "gif", "bmp"],
+)
+def test_bomb_is_refused_before_it_is_decoded(contents):
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"more than {LARGEST:,} pixels"):
-        decode(tf.constant(bomb()), 3)
+        decode(tf.constant(contents), 3)
+
+
+def test_nothing_behind_the_first_picture_of_an_animation_is_looked_at():
+    picture = encoded(small(0), "GIF")
+    assert picture.endswith(b";")
+    bombs = picture[:-1] + frame(65_535, 65_535) * 1000 + b";"
+    np.testing.assert_array_equal(decode(tf.constant(bombs), 3), decode(tf.constant(picture), 3))
+
+
+@pytest.mark.parametrize("sides", [(2, 60_000), (60_000, 2)], ids=["long", "high"])
+def test_a_line_of_pixels_is_not_made_as_long_as_it_is_narrow(sides):
+    line = tf.zeros((*sides, 3), tf.uint8)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"scaled to a shorter side of 256 .*{LARGEST:,}"
+    ):
+        scaled_view(line, 256, 3)
+    assert crop_view(line, lambda shape: augment.centre_crop(shape, 224), 224, 3).shape == (224, 224, 3)
+
+
+def test_a_file_without_a_whole_header_is_no_text_of_an_error():
+    """TensorFlow's errors of strings hold them, and bytes that are no UTF-8 make another error of them."""
+    for start in (
+        b"\x89PNG\r\n\x1a\n\xff",
+        b"GIF8\xff",
+        b"BM\xff",
+        b"RIFF\xff\xff\xff\xffWEB",
+        b"\xff\xd8\xff",
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(tf.constant(start), 3)
+
+
+def test_cmyk_is_read_as_grey():
+    photo = encoded(small(0), mode="CMYK")
+    ours = crop_view(tf.constant(photo), lambda shape: augment.centre_crop(shape, 32), 32, 1)
+    with PIL.Image.open(io.BytesIO(photo)) as picture:
+        theirs = encoded(np.asarray(picture.convert("L")), "PNG")
+    theirs = crop_view(tf.constant(theirs), lambda shape: augment.centre_crop(shape, 32), 32, 1)
+    assert abs(ours.numpy().astype("int") - theirs.numpy()).max() <= 4
 
 
 def test_first_picture_of_an_animation_is_seen():

@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 
@@ -112,3 +113,23 @@ def test_what_is_no_dataset_is_refused(tmp_path, spoil, says):
     with pytest.raises(UserError, match=re.escape(f"--dataset={folder}")) as refusal:
         sources.find(str(folder))
     assert says in str(refusal.value)
+
+
+def test_names_of_files_need_not_be_utf8(tmp_path):
+    root = write_folder(tmp_path, split=False)
+    name = os.fsencode(root / "church") + b"/caf\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write(encoded(small(0)))
+    source = sources.find(str(root))
+    assert (source.train.size, source.test.size) == (19, 2)
+    assert sum(1 for split in (source.train, source.test) for _ in split.read(None)) == 21
+    told = {place for split in (source.train, source.test) for place in _names(split)}
+    assert f"{root}/church/caf\\xe9.jpg" in told
+
+
+@pytest.mark.parametrize(("name", "told"), [(b"caf\xe9", r"caf\\udce9"), (b"a\nb", r"a\\nb"), (b" ", " ")])
+def test_names_of_classes_must_be_lines_of_utf8(tmp_path, name, told):
+    root = write_folder(tmp_path, split=False)
+    os.mkdir(os.fsencode(root) + b"/" + name)
+    with pytest.raises(UserError, match=rf"the name of class '{told}' must be one line of UTF-8"):
+        sources.find(str(root))

@@ -81,3 +81,33 @@ def test_files_of_others_are_refused(model, tmp_path):
     keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(tmp_path / "any.keras")
     with pytest.raises(UserError, match="no net from images of one size"):
         open_model(tmp_path / "any.keras")
+
+
+def test_a_damaged_keras_file_is_refused(model, tmp_path):
+    model.save(tmp_path / "net.keras")
+    content = bytearray((tmp_path / "net.keras").read_bytes())
+    content[len(content) // 2] ^= 1  # a weight, whose checksum is another then
+    (tmp_path / "net.keras").write_bytes(content)
+    with pytest.raises(UserError, match=r"net\.keras is no Keras model that can be opened \(Bad CRC-32"):
+        open_model(tmp_path / "net.keras")
+
+
+def test_labels_that_are_no_utf8_are_refused(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_bytes(b"caf\xe9\n" * 10)
+    with pytest.raises(
+        UserError, match=r"labels\.txt cannot be read .*; it must be UTF-8, a class name a line"
+    ):
+        open_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("told", [{"size": 10**9}, {"size": 0}, {"channels": 2}])
+def test_a_saved_model_of_impossible_images_is_refused(tmp_path, told):
+    extra = tmp_path / "net" / "assets.extra"
+    extra.mkdir(parents=True)
+    (tmp_path / "net" / "saved_model.pb").touch()
+    (extra / "preprocessing.json").write_text(json.dumps({"size": 8, "channels": 1, "whole": True, **told}))
+    (extra / "labels.txt").write_text("one\n")
+    with pytest.raises(UserError, match="net was not exported by this package") as refused:
+        open_model(tmp_path / "net")
+    assert "no size of an image" in str(refused.value.__cause__)

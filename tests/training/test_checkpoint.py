@@ -33,7 +33,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
     assert _names(tmp_path) == [f"step-{step:010}.npz" for step in (20, 50, 60)]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "encrypted", "method", "array"])
 def test_a_damaged_one_is_passed_over(tmp_path, capsys, damage):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
@@ -45,6 +45,12 @@ def test_a_damaged_one_is_passed_over(tmp_path, capsys, damage):
     elif damage == "flip":
         middle = content.index(np.float64(3.0).tobytes())
         content[middle] ^= 1
+    elif damage == "encrypted":
+        content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    elif damage == "method":
+        content[content.rindex(b"PK\x01\x02") + 10] = 99
+    elif damage == "array":
+        content = content[content.index(b"\x93NUMPY") :]
     else:
         content = b"" if damage == "empty" else b"no checkpoint"
     newest.write_bytes(content)

@@ -1,12 +1,35 @@
 import dataclasses
+import json
 
 import pytest
 
 from keras_resnet.errors import UserError
+from keras_resnet.models import architectures
 from keras_resnet.training.recipes import RECIPES
-from keras_resnet.training.run_folder import RunFolder, read_record
+from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record, read_record
 
 SETTINGS = {"depth": 20, "filters": (16, 32, 64)}
+KNOWN = {
+    "settings": {
+        "dataset": "digits",
+        "train_split": "train",
+        "validation_split": "test",
+        "train_images": 1442,
+        "validation_images": 355,
+        "classes": ["0", "1"],
+        "mirror": False,
+        "mixed_precision": "none",
+        "seed": 0,
+    },
+    "about": {
+        "command": "python train.py",
+        "versions": {"keras": "3.15.1"},
+        "data": {"dataset": "digits"},
+        "preprocessing": {"channels": 1, "size": 8, "whole": True},
+        "mean": "per-pixel",
+    },
+    "results": {"accuracy": 0.5, "test_error": 0.5, "seconds": 1.5},
+}
 
 
 def test_a_run_knows_its_own_folder(tmp_path):
@@ -60,3 +83,31 @@ def test_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--output_dir=.*file/runs cannot be written to"):
         RunFolder(tmp_path / "file" / "runs", "run", SETTINGS).check()
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("about", "preprocessing", {"size": 8, "whole": True}),
+        ("about", "data", []),
+        ("results", "accuracy", "high"),
+        ("settings", "seed", None),
+    ],
+)
+def test_a_record_that_lacks_what_commands_need_is_refused(tmp_path, part, name, value):
+    RunFolder(tmp_path, "run", KNOWN["settings"], KNOWN["about"]).finish(KNOWN["results"])
+    (tmp_path / "run" / MODEL).touch()
+    assert finished_record(tmp_path / "run", "RUN").results == KNOWN["results"]
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    record[part][name] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"run\.json lacks \w+: the run is of another version"):
+        finished_record(tmp_path / "run", "RUN")
+
+
+def test_a_record_of_no_net_is_damaged(tmp_path):
+    net = {**dataclasses.asdict(architectures.cifar(20)), "filters": 16}
+    RunFolder(tmp_path, "run", net).start()
+    with pytest.raises(UserError, match=r"run\.json is damaged \(.*\); train anew"):
+        _ = read_record(tmp_path / "run").architecture
