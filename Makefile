@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITERTJS := @litertjs/core@2.5.3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow test-browser fuzz docs bench lint clean
+.PHONY: train test test-slow test-browser coverage fuzz docs bench lint clean
 
 # Extra flags: make train ARGS="--depth=50 --shortcut=B"
 train: .venv/runtime-installed
@@ -18,6 +18,13 @@ test: .venv/test-installed lint
 # What is too long for every run, and is run before an issue is called done.
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Which lines no test reaches, of the tests of every run; half an hour.
+coverage: .venv/test-installed
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # Damaged files of weights, images, checkpoints and nets, and what becomes of them; ten minutes.
 FUZZ ?= 5000
@@ -50,6 +57,7 @@ bench: .venv/bench-installed
 lint: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv build dist site *.egg-info

@@ -1,15 +1,21 @@
 """The walls: what may import what, what an import costs, what the wheel holds."""
 
 import ast
+import itertools
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
+import packaging.requirements
+import packaging.utils
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "keras_resnet"
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "keras_resnet"
 # Each room and the rooms it may use, from the bottom up.
 ROOMS = {
     "weights": set(),
@@ -91,3 +97,79 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     data = {"py.typed", "data/digits.npz", "export/page/index.html", "export/page/app.js"}
     assert set(names) == shipped | {f"keras_resnet/{name}" for name in data}
     assert "Name: keras-resnet-applications" in metadata
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "train --help",
+        "train --dpeth=20",
+        "evaluate --view=ten_crop",
+        "export RUN --tflight",
+        "nonsense",
+    ],
+)
+def test_help_and_wrong_flags_wait_for_nothing(arguments):
+    """NumPy takes a tenth of a second, TensorFlow seconds."""
+    script = (
+        "import sys; from keras_resnet.commands.main import main; main(sys.argv[1:]); "
+        "print(sorted({'keras', 'tensorflow', 'numpy', 'PIL', 'h5py'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, *arguments.split()]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_nothing_that_a_file_says_is_run():
+    """No pickle, no eval, no shell; those are only ways to run what somebody else wrote."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        found += [
+            (path.name, name)
+            for name in _imports(path)
+            if name.split(".")[0] in ("pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib")
+        ]
+        for call in ast.walk(tree):
+            if not isinstance(call, ast.Call):
+                continue
+            called = ast.unparse(call.func)
+            given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+            if (
+                called in ("eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "torch.load")
+                or given.get("shell", "False") != "False"
+                or given.get("allow_pickle", "False") != "False"
+                or given.get("safe_mode", "True") != "True"
+                or (called.endswith("np.load") and given.get("allow_pickle") != "False")
+            ):
+                found.append((path.name, ast.unparse(call)))
+    assert found == []
+
+
+def _requirements():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = about["project"]["optional-dependencies"].values()
+    for line in (
+        *about["build-system"]["requires"],
+        *about["project"]["dependencies"],
+        *itertools.chain(*extras),
+    ):
+        yield packaging.requirements.Requirement(line)
+
+
+def test_what_is_installed_is_pinned():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.!+]+", line) for line in lines)
+    pins = dict(line.split("==") for line in lines)
+    canonical = {packaging.utils.canonicalize_name(name): version for name, version in pins.items()}
+    assert len(canonical) == len(lines)
+    for requirement in _requirements():
+        version = canonical.get(packaging.utils.canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not pinned"
+        assert requirement.specifier.contains(version), f"{requirement} is not pinned to what is needed"
+
+
+def test_commits_are_looked_at_by_the_same_ruff():
+    pinned = re.search(r"^ruff==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
+    assert f"rev: v{pinned}\n" in (ROOT / ".pre-commit-config.yaml").read_text()

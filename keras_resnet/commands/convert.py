@@ -1,19 +1,19 @@
 """`keras-resnet convert`: weights in any format that is read, as a file of Keras 3."""
 
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from keras_resnet.errors import UserError
 from keras_resnet.files import atomic, check_writable
-from keras_resnet.training.normalisation import normalisation_of
-from keras_resnet.weights import registry
-from keras_resnet.weights.read import check_file, open_weights
 
-SUMMARY = "turn public weights, or a .pth, .safetensors or .h5 file, into .weights.h5 or a .keras model."
+if TYPE_CHECKING:
+    from keras_resnet.weights.registry import PublicWeights
+
 ARGUMENT = "IN OUT"
 FLAGS = flags.FlagValues()
-_INPUT = {"flag_values": FLAGS, "module_name": "What comes in"}
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "What comes in"}
 flags.DEFINE_integer("depth", None, "Of the net, where IN is a name of public weights.", **_INPUT)
 
 _SUFFIXES = (".weights.h5", ".keras")
@@ -21,6 +21,8 @@ _SUFFIXES = (".weights.h5", ".keras")
 
 def run(source: str, target: str) -> None:
     """Read, check and write."""
+    from keras_resnet.weights.read import check_file, open_weights
+
     if not target.endswith(_SUFFIXES):
         raise UserError(f"{target} must end in .weights.h5 (weights alone) or .keras (a model).")
     entry = _public(source)
@@ -37,6 +39,7 @@ def run(source: str, target: str) -> None:
     from keras_resnet.models.pretrained import load_weights
     from keras_resnet.models.resnet import ResNet
     from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.training.normalisation import normalisation_of
 
     with open_weights(path) as named:
         net, channels, classes = architecture_of(named, source)
@@ -57,12 +60,14 @@ def run(source: str, target: str) -> None:
     print(f"{target}: {net.name}, {kind}, {channels} channels; it takes {seen}.")
 
 
-def _public(source: str) -> registry.PublicWeights | None:
+def _public(source: str) -> "PublicWeights | None":
     """The public weights of that name, or None for a file.
 
     Raises:
         UserError: --depth is missing, or of no use; or there is neither.
     """
+    from keras_resnet.weights import registry
+
     if registry.is_name(source):
         if FLAGS.depth is None:
             raise UserError(f"--depth is missing: {source} has weights of several nets.")

@@ -16,7 +16,7 @@ GROUP = "The data"
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets; by default its own place.", **group)
     flags.DEFINE_boolean("download", False, "Download and prepare a TFDS dataset that is not there.", **group)
     flags.DEFINE_string("train_split", None, "What of a TFDS dataset to train on, as train[:80%].", **group)

@@ -6,7 +6,6 @@ from absl import flags
 
 from keras_resnet.commands import data_flags, net_flags, view_flags
 
-SUMMARY = "print a dataset's classes, sizes and speed, and draw a sheet of augmented samples."
 ARGUMENT = "DATASET"
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
@@ -72,4 +71,6 @@ def _bars(counts: dict[str, int], shown: int) -> None:
         print(f"  {name:{width}} {count:8,} {'#' * max(1, round(_BAR * count / most))}")
     rest = list(counts.values())[shown:]
     if rest:
-        print(f"  and {len(rest)} more, with {min(rest):,} to {max(rest):,} images each")
+        least, greatest = f"{min(rest):,}", f"{max(rest):,}"
+        each = least if least == greatest else f"{least} to {greatest}"
+        print(f"  and {len(rest)} more, with {each} image{'s' if max(rest) > 1 else ''} each")

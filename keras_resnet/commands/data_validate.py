@@ -13,7 +13,6 @@ from keras_resnet.data.folder import SUFFIXES, pictures
 from keras_resnet.data.validate import findings
 from keras_resnet.errors import UserError
 
-SUMMARY = "find damaged, misnamed and odd files in a folder of pictures; exit status 1 if any is unusable."
 ARGUMENT = "FOLDER"
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer(
@@ -41,7 +40,8 @@ def run(folder: str) -> int:
         for path in root.rglob("*")
         if path.is_file() and path.suffix.lower() not in SUFFIXES and not path.name.startswith(".")
     )
-    kinds, unusable = collections.Counter(), 0
+    kinds: collections.Counter[tuple[str, bool]] = collections.Counter()
+    unusable = 0
     start = said = time.monotonic()
     with concurrent.futures.ProcessPoolExecutor(FLAGS.processes or os.cpu_count()) as pool:
         for done, found in enumerate(pool.map(findings, files, chunksize=16), start=1):

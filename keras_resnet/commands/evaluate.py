@@ -6,7 +6,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -20,13 +20,10 @@ from keras_resnet.training.runtime import prepare as prepare_runtime
 if TYPE_CHECKING:
     from keras_resnet.evaluation.evaluator import Evaluation
 
-SUMMARY = (
-    "test nets on a dataset: .keras, SavedModel, .tflite or runs; several are tested as an ensemble too."
-)
 ARGUMENT = "MODEL..."
 FLAGS = flags.FlagValues()
 model_arguments.define(FLAGS)
-_TEST = {"flag_values": FLAGS, "module_name": "The test"}
+_TEST: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The test"}
 flags.DEFINE_enum(
     "views",
     "center",
@@ -49,7 +46,7 @@ flags.DEFINE_boolean(
     **_TEST,
 )
 flags.DEFINE_list("weights", [], "Of the models in the ensemble, as 2,1,1; by default all alike.", **_TEST)
-_ANSWERS = {"flag_values": FLAGS, "module_name": "The results"}
+_ANSWERS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The results"}
 flags.DEFINE_string("output_dir", "evaluation", "Folder of the files with the results.", **_ANSWERS)
 flags.DEFINE_boolean("json", False, "Print JSON instead of a table.", **_ANSWERS)
 

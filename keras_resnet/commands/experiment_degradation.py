@@ -1,5 +1,7 @@
 """`keras-resnet experiment degradation`: plain and residual nets of several depths, trained alike."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.commands import data_flags, experiment_flags, precision_flags
@@ -7,10 +9,9 @@ from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
-SUMMARY = "train plain and residual nets of several depths alike: does depth hurt? (Fig. 6)"
 FLAGS = flags.FlagValues()
 experiment_flags.define(FLAGS, "degradation")
-_NETS = {"flag_values": FLAGS, "module_name": "The nets"}
+_NETS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The nets"}
 flags.DEFINE_boolean("quick", False, "Nets of fully connected blocks on the digits, in minutes.", **_NETS)
 flags.DEFINE_list("depths", None, "Layers, as 20,56; by default that, and 20,62 with --quick.", **_NETS)
 
@@ -20,15 +21,15 @@ _CLAIM = (
 )
 _DATASET_OF_QUICK = "digits"
 # A few epochs are too short for 0.1: the paper begins its net of 110 layers with 0.01.
-_CONVOLUTIONAL = {"points": 6, "iterations": 300, "batch_size": 128, "learning_rate": 0.02}
-_QUICK = {"points": 20, "iterations": 440, "batch_size": 64, "learning_rate": 0.01}
+_CONVOLUTIONAL: dict[str, Any] = {"points": 6, "iterations": 300, "batch_size": 128, "learning_rate": 0.02}
+_QUICK: dict[str, Any] = {"points": 20, "iterations": 440, "batch_size": 64, "learning_rate": 0.01}
 
 
 def run() -> None:
     """Train, print and write."""
     quick = FLAGS.quick
     if quick and FLAGS["dataset"].using_default_value:
-        FLAGS.dataset = _DATASET_OF_QUICK
+        FLAGS["dataset"].value = _DATASET_OF_QUICK
     if quick and FLAGS.mixed_precision != "none":
         raise UserError("--mixed_precision is for the convolutional nets; leave it out with --quick.")
     if quick and FLAGS["output_dir"].using_default_value:

@@ -22,7 +22,7 @@ def define(values: flags.FlagValues, name: str) -> None:
     Args:
         name: of the experiment.
     """
-    group = {"flag_values": values, "module_name": _GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": _GROUP}
     flags.DEFINE_string(
         "dataset", "fashion_mnist", "The images.", flag_values=values, module_name=data_flags.GROUP
     )
@@ -69,7 +69,7 @@ def recipe(
     if batch_size > source.train.size:
         raise UserError(
             f"--batch_size={batch_size} is more than the {source.train.size} training images of "
-            f"{source.name}."
+            f"{source.name}; give at most as many."
         )
     check_writable(values.output_dir, f"--output_dir={values.output_dir}")
     return Recipe(

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 import statistics
+from typing import Any
 
 from absl import flags
 
@@ -11,11 +12,10 @@ from keras_resnet.errors import UserError
 from keras_resnet.files import atomic, check_writable
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
-SUMMARY = "draw the standard deviation of each 3x3 layer's response in trained nets. (Fig. 7)"
 ARGUMENT = "MODEL..."
 FLAGS = flags.FlagValues()
 model_arguments.define(FLAGS)
-_RESULTS = {"flag_values": FLAGS, "module_name": "The responses"}
+_RESULTS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The responses"}
 flags.DEFINE_integer("images", 1000, "Test images to take them over.", lower_bound=1, **_RESULTS)
 flags.DEFINE_string(
     "output_dir", "saved_models/experiments/responses", "Folder of the figure and the numbers.", **_RESULTS

@@ -7,7 +7,6 @@ from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
-SUMMARY = "train a net with shortcut options A, B, C and without: error, parameters, time. (Table 3)"
 FLAGS = flags.FlagValues()
 experiment_flags.define(FLAGS, "shortcuts")
 flags.DEFINE_integer("depth", 20, "Layers: 6n+2.", flag_values=FLAGS, module_name="The nets")

@@ -1,16 +1,16 @@
 """`keras-resnet explain`: where a net looked in a picture."""
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
 from keras_resnet.errors import UserError
 from keras_resnet.files import check_writable
 
-SUMMARY = "draw which parts of a picture speak for a class. (Grad-CAM, Selvaraju et al. 2017)"
 ARGUMENT = "MODEL IMAGE"
 FLAGS = flags.FlagValues()
-_EXPLANATION = {"flag_values": FLAGS, "module_name": "The explanation"}
+_EXPLANATION: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The explanation"}
 flags.DEFINE_string(
     "output", None, "PNG file to write; by default explained-IMAGE.png in the current folder.", **_EXPLANATION
 )

@@ -1,6 +1,7 @@
 """`keras-resnet export`: the files of a finished run, in other formats than `train` left."""
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -8,10 +9,9 @@ from keras_resnet.commands import data_flags, export_flags, exported, run_images
 from keras_resnet.errors import UserError
 from keras_resnet.training.run_folder import MODEL, finished_record
 
-SUMMARY = "export a finished run as SavedModel, TFLite files and web page, and compare them with the model."
 ARGUMENT = "RUN"
 FLAGS = flags.FlagValues()
-_FILES = {"flag_values": FLAGS, "module_name": export_flags.GROUP}
+_FILES: dict[str, Any] = {"flag_values": FLAGS, "module_name": export_flags.GROUP}
 flags.DEFINE_list(
     "tflite",
     [],

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -13,7 +14,7 @@ GROUP = "The files"
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_float(
         "max_accuracy_drop",
         None,

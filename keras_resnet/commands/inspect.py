@@ -1,15 +1,16 @@
 """`keras-resnet inspect`: a net stage by stage, beside what the paper says of it."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.commands import net_flags
 from keras_resnet.errors import UserError
 
-SUMMARY = "print a net stage by stage: output size, parameters, multiply-adds, beside the paper's figures."
 FLAGS = flags.FlagValues()
 
 net_flags.define(FLAGS)
-_INPUT = {"flag_values": FLAGS, "module_name": "The input"}
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The input"}
 flags.DEFINE_integer("image_size", None, "Side of the images in pixels; by default the net's own.", **_INPUT)
 flags.DEFINE_integer("channels", 3, "Channels of the images.", lower_bound=1, **_INPUT)
 flags.DEFINE_integer(

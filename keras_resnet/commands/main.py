@@ -15,23 +15,23 @@ from absl import flags
 from keras_resnet.errors import UserError
 from keras_resnet.training.interruption import Interrupted
 
-# Module of each command, imported when it is called. Each has SUMMARY, FLAGS and run(); one that takes
-# arguments has their names as ARGUMENT, with dots behind the last where there may be more.
+# What each command does; its module is called like it. Each has FLAGS and run(); one that takes arguments has
+# their names as ARGUMENT, with dots behind the last where there may be more.
 _COMMANDS = {
-    "train": "keras_resnet.commands.train",
-    "evaluate": "keras_resnet.commands.evaluate",
-    "export": "keras_resnet.commands.export",
-    "predict": "keras_resnet.commands.predict",
-    "explain": "keras_resnet.commands.explain",
-    "precise_bn": "keras_resnet.commands.precise_bn",
-    "experiment degradation": "keras_resnet.commands.experiment_degradation",
-    "experiment shortcuts": "keras_resnet.commands.experiment_shortcuts",
-    "experiment responses": "keras_resnet.commands.experiment_responses",
-    "inspect": "keras_resnet.commands.inspect",
-    "weights": "keras_resnet.commands.weights",
-    "convert": "keras_resnet.commands.convert",
-    "data inspect": "keras_resnet.commands.data_inspect",
-    "data validate": "keras_resnet.commands.data_validate",
+    "train": "train a net on a dataset and export it as Keras model, SavedModel and TFLite file.",
+    "evaluate": "test runs, .keras, SavedModel and .tflite files on a dataset; several as an ensemble too.",
+    "export": "export a finished run as SavedModel, TFLite files and web page, compared with the model.",
+    "predict": "say what is on pictures: files, folders, or - for one on standard input.",
+    "explain": "draw which parts of a picture speak for a class. (Grad-CAM, Selvaraju et al. 2017)",
+    "precise_bn": "take BN's statistics of a finished run anew, over training images.",
+    "experiment degradation": "train plain and residual nets of several depths: does depth hurt? (Fig. 6)",
+    "experiment shortcuts": "train a net with shortcut options A, B, C and without. (Table 3)",
+    "experiment responses": "draw how strongly each 3x3 layer of trained nets responds. (Fig. 7)",
+    "inspect": "print a net stage by stage: output size, parameters, multiply-adds, the paper's figures.",
+    "weights": "list the public weights: net, accuracy, how it was measured, preprocessing, licence, file.",
+    "convert": "turn public weights, or a .pth, .safetensors or .h5 file, into .weights.h5 or .keras.",
+    "data inspect": "print a dataset's classes, sizes and speed, and draw a sheet of augmented samples.",
+    "data validate": "find damaged, misnamed and odd pictures in a folder; status 1 for unusable ones.",
 }
 
 _SECONDS_TO_NEXT_TRY = 0.3
@@ -63,11 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, arguments = " ".join(argv[:words]), argv[words:]
     if name not in _COMMANDS:
         return _refuse("", f"there is no command {name!r}; the commands are {', '.join(_COMMANDS)}.")
-    command = importlib.import_module(_COMMANDS[name])
+    command = importlib.import_module(f"keras_resnet.commands.{name.replace(' ', '_')}")
     argument = getattr(command, "ARGUMENT", "")
     if any(given in ("--help", "-help", "-h") for given in arguments):
         usage = f"{name} {argument}" if argument else name
-        print(f"keras-resnet {usage}: {command.SUMMARY}\n\n{_flags_help(command.FLAGS)}")
+        print(f"keras-resnet {usage}: {_COMMANDS[name]}\n\n{_flags_help(command.FLAGS)}")
         return 0
     # TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -147,9 +147,7 @@ def _help_of_named(values: flags.FlagValues, message: str) -> str:
 
 
 def _overview() -> str:
-    commands = "\n".join(
-        f"  {name:24}{importlib.import_module(module).SUMMARY}" for name, module in _COMMANDS.items()
-    )
+    commands = "\n".join(f"  {name:24}{summary}" for name, summary in _COMMANDS.items())
     return (
         f"Residual networks as in the paper (He et al. 2015).\n\n{commands}\n\n"
         "`keras-resnet COMMAND --help` lists a command's flags."

@@ -1,5 +1,7 @@
 """The flags that name a net, shared by the commands."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.errors import UserError
@@ -11,7 +13,7 @@ GROUP = "The net"
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_integer(
         "depth",
         20,

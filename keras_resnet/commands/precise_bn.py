@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+from typing import Any
 
 from absl import flags
 
@@ -11,10 +12,9 @@ from keras_resnet.export.exports import FILES, Exports
 from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
-SUMMARY = "take BN's statistics of a finished run anew, over training images instead of moving averages."
 ARGUMENT = "RUN"
 FLAGS = flags.FlagValues()
-_STATISTICS = {"flag_values": FLAGS, "module_name": "The statistics"}
+_STATISTICS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The statistics"}
 flags.DEFINE_integer("images", 1000, "Training images to take them over.", lower_bound=1, **_STATISTICS)
 flags.DEFINE_string(
     "run_name", None, "Folder, beside the run's, of the new run; by default RUN-precise_bn.", **_STATISTICS

@@ -4,16 +4,16 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from absl import flags
 
 from keras_resnet.data.folder import SUFFIXES, pictures
 from keras_resnet.errors import UserError
 
-SUMMARY = "say what is on pictures: files, folders, or - for one on standard input."
 ARGUMENT = "MODEL IMAGE..."
 FLAGS = flags.FlagValues()
-_ANSWERS = {"flag_values": FLAGS, "module_name": "The answers"}
+_ANSWERS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The answers"}
 flags.DEFINE_integer("top", 5, "Classes to name for each picture.", lower_bound=1, **_ANSWERS)
 flags.DEFINE_boolean("json", False, "A line of JSON for each picture.", **_ANSWERS)
 

@@ -16,7 +16,7 @@ GROUP = "The recipe, and what of it to change"
 _INTEGERS = {
     "epochs": "Passes over the training images.",
     "iterations": "Steps to train for, instead of --epochs.",
-    "batch_size": "Images of one step, over all devices.",
+    "batch_size": "Images of one step, over all devices; by default the recipe's; fewer for few images.",
     "patience": "For --schedule=plateau: epochs without a better validation error before the rate falls.",
 }
 # Help, lowest and highest value.
@@ -38,10 +38,15 @@ _NUMBERS = {
     "cutmix": ("Alpha of the same for rectangles of images.", 0.0, 1.0),
 }
 
+# Steps of an epoch; where there are fewer, the recipe's batches are made smaller.
+_STEPS_AT_LEAST = 4
+# BN needs company.
+_SMALLEST_BATCH = 2
+
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_enum(
         "recipe", None, list(RECIPES), "By default digits for the digits, else plateau.", **group
     )
@@ -97,9 +102,28 @@ def recipe(values: flags.FlagValues, source: Source) -> tuple[str, Recipe]:
     except ValueError as error:
         # The message begins with the field's name, which is the flag's.
         raise UserError(f"--{error}") from error
+    if "batch_size" not in chosen:
+        made = _for_few_images(made, source, "learning_rate" in chosen)
     if made.batch_size > source.train.size:
         raise UserError(
             f"--batch_size={made.batch_size} is more than the {source.train.size} training images of "
-            f"{source.name}."
+            f"{source.name}; give at most as many."
         )
     return name, made
+
+
+def _for_few_images(made: Recipe, source: Source, keep_rate: bool) -> Recipe:
+    """Smaller batches where an epoch would be a handful of steps, and a lower learning rate with them.
+
+    In proportion (Goyal et al. 2017, section 2.1).
+    """
+    most = max(source.train.size / _STEPS_AT_LEAST, _SMALLEST_BATCH)
+    if made.batch_size <= most:
+        return made
+    size = 2 ** math.floor(math.log2(most))
+    rate = made.learning_rate if keep_rate else made.learning_rate * size / made.batch_size
+    print(
+        f"{source.name} has {source.train.size} training images: batches of {size} take the place of "
+        f"{made.batch_size}, and a learning rate of {rate:g} that of {made.learning_rate:g}."
+    )
+    return dataclasses.replace(made, batch_size=size, learning_rate=rate)

@@ -1,21 +1,23 @@
 """`keras-resnet train`, one walk through the house: flags, recipe, data, net, training, exports, card."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_resnet.commands import bn_statistics, exported
 from keras_resnet.commands.train_flags import FLAGS
-from keras_resnet.commands.train_plan import tell_plan
-from keras_resnet.commands.train_setup import Asked, Ready, make_ready, read_flags
 from keras_resnet.errors import UserError
 from keras_resnet.export.exports import remove_exports
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
-SUMMARY = "train a net on a dataset and export it as Keras model, SavedModel and TFLite file."
+if TYPE_CHECKING:
+    from keras_resnet.commands.train_setup import Asked, Ready
 
 
 def run() -> None:
     """Train as the flags say."""
+    from keras_resnet.commands.train_plan import tell_plan
+    from keras_resnet.commands.train_setup import make_ready, read_flags
+
     asked = read_flags()
     told = prepare_runtime()
     if FLAGS.dry_run:
@@ -48,7 +50,7 @@ def _end_together(strategy: Any) -> None:
             total(strategy, 0)
 
 
-def _train(asked: Asked, ready: Ready, told: str) -> Any:
+def _train(asked: "Asked", ready: "Ready", told: str) -> Any:
     """Train, and tell the user of it; the training's `Progress` on the worker that is to go on with it."""
     from keras_resnet.models.complexity import complexity
     from keras_resnet.training.loop import train
@@ -85,7 +87,7 @@ def _train(asked: Asked, ready: Ready, told: str) -> Any:
     return progress if is_chief else None
 
 
-def _callbacks(asked: Asked) -> list:
+def _callbacks(asked: "Asked") -> list:
     from keras_resnet.training.curves import CurvesFile
     from keras_resnet.training.progress import HistoryFile, PlainLog, ProgressBar
     from keras_resnet.training.tensorboard import Profile, TensorBoard
@@ -103,7 +105,7 @@ def _callbacks(asked: Asked) -> list:
     return callbacks
 
 
-def _export(asked: Asked, ready: Ready, progress: Any) -> None:
+def _export(asked: "Asked", ready: "Ready", progress: Any) -> None:
     """Write the files that others use, check them, and tell of the run."""
     from keras_resnet.evaluation.opened import labels_text
     from keras_resnet.export.run import export_run

@@ -1,5 +1,7 @@
 """The flags of `keras-resnet train`."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.commands import (
@@ -58,7 +60,7 @@ flags.DEFINE_integer(
     flag_values=FLAGS,
     module_name=recipe_flags.GROUP,
 )
-_COMPUTING = {"flag_values": FLAGS, "module_name": "How to compute it"}
+_COMPUTING: dict[str, Any] = {"flag_values": FLAGS, "module_name": "How to compute it"}
 flags.DEFINE_enum(
     "strategy",
     "auto",
@@ -106,7 +108,7 @@ flags.DEFINE_list(
     module_name=export_flags.GROUP,
 )
 export_flags.define(FLAGS)
-_RUN = {"flag_values": FLAGS, "module_name": "The run"}
+_RUN: dict[str, Any] = {"flag_values": FLAGS, "module_name": "The run"}
 flags.DEFINE_string("output_dir", "saved_models", "Folder of all runs.", **_RUN)
 flags.DEFINE_string("run_name", None, "Folder of this run; by default NET-SHORTCUT-DATASET.", **_RUN)
 flags.DEFINE_boolean("dry_run", False, "Say what the run would do and take, and do nothing.", **_RUN)

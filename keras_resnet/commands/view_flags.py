@@ -1,5 +1,7 @@
 """The flags that say how a net sees images, shared by the commands."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.commands.data_flags import GROUP
@@ -10,7 +12,7 @@ from keras_resnet.models.architectures import Architecture
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags to a command's."""
-    group = {"flag_values": values, "module_name": GROUP}
+    group: dict[str, Any] = {"flag_values": values, "module_name": GROUP}
     flags.DEFINE_integer(
         "image_size", None, "Side of the net's input in pixels; by default what suits net and data.", **group
     )

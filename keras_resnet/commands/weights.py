@@ -4,7 +4,6 @@ import json
 
 from absl import flags
 
-SUMMARY = "list the public weights: net, accuracy, how it was measured, preprocessing, licence, file."
 FLAGS = flags.FlagValues()
 flags.DEFINE_boolean(
     "json", False, "Print JSON instead of a table.", flag_values=FLAGS, module_name="The list"

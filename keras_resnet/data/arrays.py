@@ -2,16 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Split
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
-def split_of_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
+def split_of_arrays(name: str, images: "np.ndarray", labels: "np.ndarray") -> Split:
     """Images (N, H, W, C) uint8 and labels (N,) as a split."""
 
     def read(key: "tf.Tensor | None") -> "tf.data.Dataset":

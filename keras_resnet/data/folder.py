@@ -7,8 +7,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import PIL.Image
-
 from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Source, Split
 from keras_resnet.errors import UserError
@@ -118,7 +116,8 @@ def _hold_out(files: Sequence[_File], root: pathlib.Path, fraction: float) -> tu
     classes = collections.defaultdict(list)
     for file in files:
         classes[file[1]].append(file)
-    train, test = [], []
+    train: list[_File] = []
+    test: list[_File] = []
     for members in classes.values():
         count = max(1, round(fraction * len(members))) if len(members) > 1 else 0
         ranked = sorted(members, key=lambda file: _hash(file[0].relative_to(root)))
@@ -135,6 +134,8 @@ def _hash(path: pathlib.Path) -> bytes:
 
 def _image_shape(files: Sequence[_File]) -> tuple[int | None, int | None, int]:
     """The size all pictures looked at have, if they have one; 1 channel if all are grey, else 3."""
+    import PIL.Image
+
     sizes, modes = set(), set()
     for path, _ in files[:: -(-len(files) // _LOOKED_AT)]:
         try:

@@ -35,7 +35,7 @@ def seen_picture(
     Raises:
         UserError: it cannot be read or is no picture.
     """
-    name = name or os.fspath(picture)
+    name = name or os.fsdecode(picture)
     try:
         contents = picture if isinstance(picture, bytes) else pathlib.Path(picture).read_bytes()
     except OSError as error:
@@ -91,11 +91,11 @@ def _centre(
     start = [(long - size) // 2 for long in scaled]
     first = [max(0, begin - margin) for begin in start]
     last = [min(long, begin + size + margin) for long, begin in zip(scaled, start, strict=True)]
-    box = [
+    left, top, right, bottom = (
         place * reach / long
         for places in (first, last)
         for place, reach, long in zip(places, extent, scaled, strict=True)
-    ]
-    part = image.resize((last[0] - first[0], last[1] - first[1]), _BILINEAR, tuple(box))
-    left, top = start[0] - first[0], start[1] - first[1]
-    return part.crop((left, top, left + size, top + size))
+    )
+    part = image.resize((last[0] - first[0], last[1] - first[1]), _BILINEAR, (left, top, right, bottom))
+    across, down = start[0] - first[0], start[1] - first[1]
+    return part.crop((across, down, across + size, down + size))

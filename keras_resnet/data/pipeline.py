@@ -112,7 +112,9 @@ class Pipeline:
             if mixer:
                 batch_key = self._key(_BATCH, key) + tf.constant([worker, 0])
                 batches = batches.enumerate(skipped).map(
-                    lambda step, batch: mixer(*batch, batch_key + tf.stack([0, tf.cast(step, tf.int32)])),
+                    lambda step, batch: mixer(
+                        batch[0], batch[1], batch_key + tf.stack([0, tf.cast(step, tf.int32)])
+                    ),
                     num_parallel_calls=tf.data.AUTOTUNE,
                 )
             # Not fewer, as a damaged file would make them.

@@ -14,7 +14,7 @@ _LINE = 12
 
 
 def contact_sheet(
-    images: Sequence[np.ndarray],
+    images: Sequence[np.ndarray] | np.ndarray,
     captions: Sequence[str],
     path: str | os.PathLike,
     *,

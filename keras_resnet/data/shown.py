@@ -36,9 +36,6 @@ class Batch(NamedTuple):
     labels: np.ndarray
 
 
-Seen = tf.Tensor | tuple[tf.Tensor, ...]
-
-
 def centre(image: tf.Tensor, size: int, whole: bool, channels: int) -> tf.Tensor:
     """All of an image squeezed into a square, or its centre, (size, size, C) uint8.
 
@@ -64,7 +61,7 @@ def five_crops(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
     )
 
 
-def show(image: tf.Tensor, views: Views) -> Seen:
+def show(image: tf.Tensor, views: Views) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """What the views show of one image, an encoded file or pixels."""
     channels = views.channels if image.dtype == tf.string else image.shape[-1]
     if views.kind == "center":
@@ -103,7 +100,7 @@ def shown_images(
 
 def _together(ones: list, views: Sequence[Views]) -> Batch:
     """Several batches as one."""
-    shown = []
+    shown: list[Shown] = []
     for place, view in enumerate(views):
         of_view = [seen[place] for _, _, seen, _ in ones]
         if view.kind == "multi_scale":

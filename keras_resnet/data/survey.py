@@ -31,14 +31,16 @@ class Survey:
     """
 
     images: int
-    labels: collections.Counter
-    sizes: collections.Counter
+    labels: collections.Counter[int]
+    sizes: collections.Counter[tuple[int, int]]
     unreadable: int
 
 
 def survey(split: Split) -> Survey:
     """Look at the labels and headers of a split's images."""
-    labels, sizes, unreadable, count = collections.Counter(), collections.Counter(), 0, 0
+    labels: collections.Counter[int] = collections.Counter()
+    sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+    unreadable = count = 0
     stream = (
         split.read(None) if split.size <= _LOOKED_AT else split.read(tf.constant([0, 0])).take(_LOOKED_AT)
     )

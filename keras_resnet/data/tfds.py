@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import absl.logging
-import numpy as np
 
 from keras_resnet.data.order import ordered
 from keras_resnet.data.source import Source, Split
@@ -96,19 +95,21 @@ def tfds_source(
         train_split, validation_split = f"train[:-{percent}%]", f"train[-{percent}%:]"
     # Where there are both, the test labels are often kept back (ImageNet's are).
     fallback = next((split for split in ("validation", "test") if split in splits), None)
-    if validation_split is None and fallback is None:
+    validation_split = validation_split or fallback
+    if validation_split is None:
         raise UserError(f"--dataset={name} has no split to validate on; name one with --validation_split.")
     return Source(
         name=name,
         class_names=tuple(features["label"].names),
         image_shape=tuple(features["image"].shape),
         train=_split(builder, train_split or "train", "--train_split", name),
-        test=_split(builder, validation_split or fallback, "--validation_split", name),
+        test=_split(builder, validation_split, "--validation_split", name),
         mirrored=builder.name not in _NOT_MIRRORED,
     )
 
 
 def _is_classification(features: Any) -> bool:
+    import numpy as np
     import tensorflow_datasets as tfds
 
     try:

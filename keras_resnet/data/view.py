@@ -108,14 +108,17 @@ def choose_view(
     Raises:
         UserError: `image_size` is smaller than the net takes, or whole images are to be cropped.
     """
-    sides = source.image_shape[:2]
-    whole = None not in sides and max(sides) <= SMALL
+    height, width, _ = source.image_shape
+    largest = max(height, width) if height and width else None
+    whole = largest is not None and largest <= SMALL
     if image_size is None:
-        image_size = max(*sides, smallest_size) if whole else default_size
+        size = max(largest, smallest_size) if largest and whole else default_size
     elif image_size < smallest_size:
         raise UserError(
             f"--image_size={image_size} is too small for this net, which takes {smallest_size} or more."
         )
+    else:
+        size = image_size
     if whole and augmentation != "paper":
         raise UserError(
             f"--augmentation={augmentation} is for images larger than {SMALL}x{SMALL} or of several sizes; "
@@ -126,6 +129,6 @@ def choose_view(
             f"--shift={shift} is for images up to {SMALL}x{SMALL}, all of one size; of {source.name} "
             "training sees crops."
         )
-    if shift is not None and shift >= image_size:
-        raise UserError(f"--shift={shift} must be less than the {image_size} pixels of an image's side.")
-    return View(image_size, whole, source.mirrored if mirrored is None else mirrored, augmentation, shift)
+    if shift is not None and shift >= size:
+        raise UserError(f"--shift={shift} must be less than the {size} pixels of an image's side.")
+    return View(size, whole, source.mirrored if mirrored is None else mirrored, augmentation, shift)

@@ -3,12 +3,12 @@
 import collections
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.data.shown import Shown
 from keras_resnet.data.view import Views
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.opened import OpenedModel
@@ -17,7 +17,8 @@ from keras_resnet.models.surgery import fully_convolutional
 # Pixels that a fully convolutional net sees at a time: what it makes of them is a hundred times as much.
 _PIXELS = 4 * 2**20
 
-Answer = Callable[[Shown], np.ndarray]
+# From `Shown`; which of its kinds, the views decide.
+Answer = Callable[[Any], np.ndarray]
 
 
 def answering(model: OpenedModel, views: Views, *, mirrored: bool = True) -> Answer:
@@ -83,7 +84,7 @@ def _over_crops(probabilities: Callable[[np.ndarray], np.ndarray], mirrored: boo
         count, number = crops.shape[:2]
         flat = crops.reshape(count * number, *crops.shape[2:])
         sides = [flat, flat[:, :, ::-1]] if mirrored else [flat]
-        given = sum(probabilities(side) for side in sides) / len(sides)
+        given = np.mean([probabilities(side) for side in sides], axis=0)
         return given.reshape(count, number, -1).mean(axis=1)
 
     return answer
@@ -98,7 +99,7 @@ def _over_scales(answers: Callable[[np.ndarray], np.ndarray]) -> Answer:
         places = collections.defaultdict(list)
         for place, image in enumerate(images):
             places[image.shape].append(place)
-        given = [None] * len(images)
+        given: list[Any] = [None] * len(images)
         for (height, width, _), found in places.items():
             at_once = max(1, _PIXELS // (height * width))
             for first in range(0, len(found), at_once):

@@ -3,13 +3,14 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.shown import Shown, shown_images
+from keras_resnet.data.shown import shown_images
 from keras_resnet.data.source import Split
 from keras_resnet.data.view import VIEWS, Views, default_sides
 from keras_resnet.errors import UserError
@@ -224,7 +225,7 @@ def _at_a_time(views: Sequence[Views]) -> int:
     return max(1, min(most, _PIXELS // max(pixels, 1)))
 
 
-def _pictures(shown: Shown, kind: str) -> Sequence[np.ndarray]:
+def _pictures(shown: Any, kind: str) -> Sequence[np.ndarray]:
     """Something square to show of each image."""
     if kind == "center":
         return shown

@@ -43,7 +43,7 @@ class Mistake(NamedTuple):
 
     Args:
         loss: cross-entropy of the image.
-        index: of the image in its split.
+        number: of the image in its split.
         label: its class.
         answer: what it was taken for.
         probability: given to that, 0..1.
@@ -51,7 +51,7 @@ class Mistake(NamedTuple):
     """
 
     loss: float
-    index: int
+    number: int
     label: int
     answer: int
     probability: float
@@ -100,7 +100,8 @@ class Tally:
         self._loss = 0.0
         # Of each bin: images, sum of the likeliest classes' probabilities, right answers.
         self._bins = np.zeros((3, _BINS))
-        self._keep, self._worst = worst, []
+        self._keep = worst
+        self._worst: list[Mistake] = []
 
     @property
     def images(self) -> int:
@@ -149,7 +150,7 @@ class Tally:
                 int(labels[i]),
                 int(answers[i]),
                 float(best[i]),
-                images[i].copy(),
+                images[int(i)].copy(),
             )
             for i in np.flatnonzero(answers != labels)
         ]
@@ -171,8 +172,8 @@ class Tally:
         self._confusion, self._bins = arrays["confusion"], arrays["bins"]
         self._in_top5, self._loss = int(arrays["sums"][0]), float(arrays["sums"][1])
         self._worst = [
-            Mistake(loss, int(index), int(label), int(answer), probability, arrays[f"image{place}"])
-            for place, (loss, index, label, answer, probability) in enumerate(arrays["worst"].tolist())
+            Mistake(loss, int(number), int(label), int(answer), probability, arrays[f"image{place}"])
+            for place, (loss, number, label, answer, probability) in enumerate(arrays["worst"].tolist())
         ]
 
     def scores(self) -> Scores:

@@ -12,14 +12,13 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from keras_resnet.data.source import LARGEST
 from keras_resnet.data.view import SMALL
 from keras_resnet.errors import UserError
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 # How a net's images are prepared, beside its class names in each of its files.
 PREPROCESSING = "preprocessing.json"
@@ -45,7 +44,7 @@ class OpenedModel:
     channels: int
     whole: bool
     class_names: tuple[str, ...]
-    probabilities: Callable[[np.ndarray], np.ndarray]
+    probabilities: Callable[["np.ndarray"], "np.ndarray"]
     net: "keras.Model | None" = None
 
 
@@ -95,6 +94,7 @@ def read_labels(text: str) -> tuple[str, ...]:
 
 
 def _open_tflite(path: pathlib.Path) -> OpenedModel:
+    import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -115,11 +115,11 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
     _check_names(path, names, classes)
     scale, zero = output["quantization"]
 
-    def one(images: np.ndarray) -> np.ndarray:
+    def one(images: "np.ndarray") -> "np.ndarray":
         answer = run(image=images)["probabilities"]
         return answer if answer.dtype == np.float32 else (answer.astype("float32") - zero) * np.float32(scale)
 
-    def probabilities(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: "np.ndarray") -> "np.ndarray":
         images = np.broadcast_to(images, (*images.shape[:3], channels))
         return np.concatenate([one(np.ascontiguousarray(image[None])) for image in images])
 
@@ -173,7 +173,7 @@ def opened_net(
     images = tf.TensorSpec((None, classifier.size, classifier.size, classifier.channels), tf.float32)
     answers = tf.function(lambda batch: net(batch, training=False), [images], autograph=False)
 
-    def probabilities(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: "np.ndarray") -> "np.ndarray":
         return answers(tf.constant(images, tf.float32)).numpy()
 
     return OpenedModel(
@@ -229,7 +229,7 @@ def _open_saved_model(path: pathlib.Path) -> OpenedModel:
         raise _foreign(path) from error
     _check_names(path, names, classes)
 
-    def probabilities(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: "np.ndarray") -> "np.ndarray":
         return loaded.serve(images)["probabilities"].numpy()
 
     return OpenedModel(path, size, channels, whole, names, probabilities)

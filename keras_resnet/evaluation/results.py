@@ -45,7 +45,7 @@ def as_json(
             "images_per_second": round(evaluation.images_per_second, 2),
             "worst": [
                 {
-                    "image": describe(mistake.index),
+                    "image": describe(mistake.number),
                     "class": class_names[mistake.label],
                     "answer": class_names[mistake.answer],
                     "probability": round(mistake.probability, 4),

@@ -34,7 +34,7 @@ def precise_batch_norm(
     """
     if not getattr(model, "inputs", None) or len(model.inputs) != 1:
         raise ValueError(f"{model.name} is not a Functional model with one input.")
-    values = {id(model.inputs[0]): [np.asarray(batch) for batch in batches]}
+    values: dict[int, list] = {id(model.inputs[0]): [np.asarray(batch) for batch in batches]}
     if not values[id(model.inputs[0])]:
         raise ValueError("batches must give at least one image.")
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 __all__ = ["saved_model", "tflite"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "saved_model": "keras_resnet.export.serving",
-        "tflite": "keras_resnet.export.lite",
-    },
-)
+# Type checkers, which read the imports above, would take any name for one that this gives.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "saved_model": "keras_resnet.export.serving",
+            "tflite": "keras_resnet.export.lite",
+        },
+    )

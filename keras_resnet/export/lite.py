@@ -82,7 +82,7 @@ def tflite(
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8":
-            converter.representative_dataset = lambda: _calibrating(calibration, batch_size)
+            converter.representative_dataset = lambda: _calibrating(calibration or (), batch_size)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:

@@ -1,5 +1,7 @@
 """A TFLite file packed anew: with metadata, as small as its content allows, aligned as its schema asks."""
 
+from typing import Any
+
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
@@ -60,7 +62,7 @@ class _SharingBuilder(flatbuffers.Builder):
 
     def __init__(self, size: int):
         super().__init__(size)
-        self._written = {}
+        self._written: dict[Any, int] = {}
 
     def CreateNumpyVector(self, x):
         key = x.dtype.str, x.tobytes()

@@ -93,20 +93,21 @@ def compare(
         UserError: a file gives NaN, or a file of float32 not the model's probabilities.
     """
     opened = {kind: open_model(file) for kind, file in files.items()}
-    wanted, answers = [], {kind: [] for kind in opened}
-    labels, left = [], Countdown(count, tell)
-    for images, truth in batches:
+    by_model: list[np.ndarray] = []
+    by_file: dict[str, list[np.ndarray]] = {kind: [] for kind in opened}
+    labels: list[np.ndarray] = []
+    left = Countdown(count, tell)
+    for images, some in batches:
         images = np.asarray(images)
-        labels.append(np.asarray(truth))
-        wanted.append(np.asarray(model.predict_on_batch(images)))
+        labels.append(np.asarray(some))
+        by_model.append(np.asarray(model.predict_on_batch(images)))
         for kind, file in opened.items():
-            answers[kind].append(file.probabilities(images))
-        left.add(len(truth))
-    truth = np.concatenate(labels)
-    wanted = np.concatenate(wanted)
+            by_file[kind].append(file.probabilities(images))
+        left.add(len(some))
+    truth, wanted = np.concatenate(labels), np.concatenate(by_model)
     best = wanted.argmax(axis=1)
     parities = [
-        _parity(kind, files[kind], np.concatenate(given), wanted, truth) for kind, given in answers.items()
+        _parity(kind, files[kind], np.concatenate(given), wanted, truth) for kind, given in by_file.items()
     ]
     return Report(
         data=data,
@@ -145,7 +146,8 @@ def latency(path: str | os.PathLike, threads: int) -> float:
     interpreter = Interpreter(os.fspath(path), num_threads=threads)
     interpreter.allocate_tensors()
     interpreter.invoke()
-    times, start = [], time.perf_counter()
+    times: list[float] = []
+    start = time.perf_counter()
     while len(times) < _RUNS and (len(times) < 5 or time.perf_counter() - start < _SECONDS):
         before = time.perf_counter()
         interpreter.invoke()

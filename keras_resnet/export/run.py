@@ -5,6 +5,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -53,7 +54,7 @@ def export_run(
     """
     folder = folder.resolve()
     names = images.source.class_names
-    options = {"class_names": names, "whole": images.view.whole}
+    options: dict[str, Any] = {"class_names": names, "whole": images.view.whole}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as staging:
         written = {}
         for kind in exports.kinds:

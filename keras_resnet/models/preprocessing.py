@@ -2,6 +2,7 @@
 
 import functools
 import json
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,7 @@ class Preprocessing(keras.layers.Layer):
         ValueError: another name.
     """
 
-    def __init__(self, pixels: Pixels | str, data_format: str | None = None, **kwargs):
+    def __init__(self, pixels: Pixels | str, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if isinstance(pixels, str) and pixels not in PIXELS:
             raise ValueError(f"pixels must be one of {', '.join(PIXELS)}, or a Pixels; got {pixels!r}.")

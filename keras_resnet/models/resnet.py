@@ -2,8 +2,8 @@
 
 import dataclasses
 import inspect
-import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,9 +15,14 @@ from keras_resnet.models.deep import room_to_recurse
 from keras_resnet.models.layers import conv_bn, he_normal
 from keras_resnet.models.origin import Weights, check_weights, suited
 from keras_resnet.models.pretrained import load_weights
-
-Activation = str | Callable | None
-Shape = tuple[int | None, ...] | None
+from keras_resnet.models.signatures import (
+    Activation,
+    CifarPlain,
+    CifarResidualNet,
+    PlainNet,
+    ResidualNet,
+    Shape,
+)
 
 
 def ResNet(
@@ -199,9 +204,7 @@ def _check_weights(
         )
 
 
-def _check_branches(
-    architecture: Architecture, weights: str | os.PathLike | None, drop_path: float, zero_gamma: bool
-) -> None:
+def _check_branches(architecture: Architecture, weights: Weights, drop_path: float, zero_gamma: bool) -> None:
     if not 0 <= drop_path < 1:
         raise ValueError(f"`drop_path` must be at least 0 and less than 1; got {drop_path}.")
     if zero_gamma and weights is not None:
@@ -225,9 +228,7 @@ def _output_stride(asked: int | None, architecture: Architecture) -> int:
     return asked
 
 
-def _constructor(
-    name: str, doc: str, architecture: Callable[..., Architecture], defaults: dict
-) -> Callable[..., keras.Model]:
+def _constructor(name: str, doc: str, architecture: Callable[..., Architecture], defaults: dict) -> Any:
     """`ResNet` with the arguments of `architecture`, which makes one, in the place of its first.
 
     The signature is made of the two, so that no list of arguments is written twice: what `architecture` takes
@@ -256,7 +257,7 @@ def _constructor(
     return constructor
 
 
-def _residual(depth: int) -> Callable[..., keras.Model]:
+def _residual(depth: int) -> ResidualNet:
     net = architectures.IMAGENET[depth]
     stages = ", ".join(map(str, net.blocks_per_stage))
     doc = f"""ResNet-{depth}: {stages} {net.block} blocks (He et al. 2015, Table 1).
@@ -279,7 +280,7 @@ def _residual(depth: int) -> Callable[..., keras.Model]:
     return _constructor(f"ResNet{depth}", doc, architecture, {"name": net.name})
 
 
-def _plain(depth: int) -> Callable[..., keras.Model]:
+def _plain(depth: int) -> PlainNet:
     net = architectures.IMAGENET_PLAIN[depth]
     doc = f"""Plain-{depth}: ResNet-{depth} without shortcuts (He et al. 2015, section 3.3).
 
@@ -305,7 +306,7 @@ def _cifar_plain(weights: Weights, depth: int) -> Architecture:
     return architectures.cifar(depth, shortcut=None)
 
 
-CifarResNet = _constructor(
+CifarResNet: CifarResidualNet = _constructor(
     "CifarResNet",
     """The residual net of 6n+2 layers for small images (section 4.2): 20, 32, 44, 56, 110, ...
 
@@ -320,7 +321,7 @@ CifarResNet = _constructor(
     _cifar,
     {"classes": 10},
 )
-CifarPlainNet = _constructor(
+CifarPlainNet: CifarPlain = _constructor(
     "CifarPlainNet",
     """`CifarResNet` without its shortcuts, the net that degrades with depth (section 4.2, Fig. 6).""",
     _cifar_plain,

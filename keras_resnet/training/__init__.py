@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPES", "Checkpoints", "Recipe", "TrainingData", "train"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "Checkpoints": "keras_resnet.training.checkpoint",
-        "TrainingData": "keras_resnet.training.feed",
-        "train": "keras_resnet.training.loop",
-        "RECIPES": "keras_resnet.training.recipes",
-        "Recipe": "keras_resnet.training.recipes",
-    },
-)
+# Type checkers, which read the imports above, would take any name for one that this gives.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Checkpoints": "keras_resnet.training.checkpoint",
+            "TrainingData": "keras_resnet.training.feed",
+            "train": "keras_resnet.training.loop",
+            "RECIPES": "keras_resnet.training.recipes",
+            "Recipe": "keras_resnet.training.recipes",
+        },
+    )

@@ -114,7 +114,8 @@ class Checkpoints:
         text = json.dumps({"identity": self._identity, **meta})
         try:
             with atomic(path) as written, open(written, "wb") as file:
-                np.savez(file, **{_META: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+                about = np.frombuffer(text.encode(), np.uint8)
+                np.savez(file, allow_pickle=False, **{_META: about, **arrays})
         except OSError as error:
             print(
                 f"\nWARNING: the checkpoint {path} could not be written ({error.strerror or error}); "

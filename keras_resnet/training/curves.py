@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -56,7 +57,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
 
 def _logarithmic(axes: Axes) -> None:
     """Show the lines on a logarithmic scale with plain numbers; an error of 0 leaves through the floor."""
-    values = [value for line in axes.lines for value in line.get_ydata() if value > 0]
+    values = [value for line in axes.lines for value in np.asarray(line.get_ydata()) if value > 0]
     if not values:
         return
     axes.set_yscale("log", nonpositive="clip")

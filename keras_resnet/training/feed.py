@@ -88,7 +88,7 @@ class EvaluationData:
                 tf.concat([labels, fill[1]], axis=0) if missing else labels,
                 tf.constant(counted),
             )
-        if labels is None:
+        if images is None or labels is None:
             raise UserError("There is no image to test on.")
         while self._place.workers > 1:
             again = [tf.repeat(part[:1], self._size, axis=0) for part in (images, labels)]

@@ -150,11 +150,11 @@ def _cluster() -> Any:
                 f"{', '.join(f'{kind} {index}' for kind, index in tasks)}."
             )
         return tf.distribute.cluster_resolver.TFConfigClusterResolver() if len(tasks) > 1 else None
-    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
-    if tasks > 1:
+    count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if count > 1:
         # Which GPUs a task sees is SLURM's to say; these numbers only give each task of a node its port.
         return tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+            gpus_per_node=count, gpus_per_task=1, auto_set_gpu=False
         )
     return None
 

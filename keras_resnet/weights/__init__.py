@@ -13,13 +13,15 @@ __all__ = ["Pixels", "PublicWeights", "find", "list", "published_view"]
 _REGISTRY = "keras_resnet.weights.registry"
 _PIXELS = "keras_resnet.weights.pixels"
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "Pixels": _PIXELS,
-        "PublicWeights": _REGISTRY,
-        "find": _REGISTRY,
-        "list": _REGISTRY,
-        "published_view": _PIXELS,
-    },
-)
+# Type checkers, which read the imports above, would take any name for one that this gives.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Pixels": _PIXELS,
+            "PublicWeights": _REGISTRY,
+            "find": _REGISTRY,
+            "list": _REGISTRY,
+            "published_view": _PIXELS,
+        },
+    )

@@ -67,7 +67,7 @@ def _pillow(contents, shorter):
 
 def _losses(result):
     """Loss of each image that was taken for another, by its number."""
-    return {mistake.index: mistake.loss for mistake in result.scores.worst}
+    return {mistake.number: mistake.loss for mistake in result.scores.worst}
 
 
 def test_ten_crops_are_those_of_a_plain_loop(photo_net):

@@ -84,11 +84,11 @@ def test_the_worst_mistakes_are_those_of_the_highest_loss():
     losses = -np.log(probabilities[np.arange(230), labels])
     losses[probabilities.argmax(axis=1) == labels] = -1
     worst = _scores(labels, probabilities).worst
-    assert [mistake.index for mistake in worst] == np.argsort(-losses)[:20].tolist()
+    assert [mistake.number for mistake in worst] == np.argsort(-losses)[:20].tolist()
     for mistake in worst:
-        assert mistake.label == labels[mistake.index]
-        assert mistake.answer == probabilities[mistake.index].argmax()
-        assert mistake.image[0, 0, 0] == mistake.index
+        assert mistake.label == labels[mistake.number]
+        assert mistake.answer == probabilities[mistake.number].argmax()
+        assert mistake.image[0, 0, 0] == mistake.number
 
 
 def test_equal_probabilities_count_for_the_earlier_class():
@@ -109,7 +109,7 @@ def test_a_tally_goes_on_where_another_stopped():
     second.add(np.arange(60, 100), labels[60:], probabilities[60:], pictures[60:])
     given, wanted = second.scores(), _scores(labels, probabilities)
     np.testing.assert_array_equal(given.confusion, wanted.confusion)
-    assert [mistake.index for mistake in given.worst] == [mistake.index for mistake in wanted.worst]
+    assert [mistake.number for mistake in given.worst] == [mistake.number for mistake in wanted.worst]
     for name in ("top1_error", "top5_error", "loss", "calibration_error"):
         assert getattr(given, name) == pytest.approx(getattr(wanted, name))
 
