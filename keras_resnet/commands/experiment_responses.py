@@ -34,6 +34,7 @@ def run(*models: str) -> None:
     from keras_resnet.data.bad_images import BadImages
     from keras_resnet.data.pipeline import Pipeline
     from keras_resnet.data.view import View
+    from keras_resnet.evaluation.answers import in_colour
     from keras_resnet.evaluation.opened import open_model
     from keras_resnet.evaluation.statistics import layer_responses
     from keras_resnet.experiments.figures import draw_responses
@@ -49,7 +50,8 @@ def run(*models: str) -> None:
         batches = images.drawn_batches(source.test, FLAGS.images, _BATCH).as_numpy_iterator()
         with bad_images.told():
             try:
-                responses[name] = layer_responses(opened.net, (batch for batch, _ in batches))
+                seen = (in_colour(batch, opened.channels) for batch, _ in batches)
+                responses[name] = layer_responses(opened.net, seen)
             except ValueError as error:
                 raise UserError(str(error)) from error
         print(f"{name}: {len(responses[name])} layers of 3x3", flush=True)

@@ -50,10 +50,21 @@ def identity(run: str | None, net: Architecture, source: Source, view: View, mea
             f"--grow_from={run} takes images of {seen['size']}x{seen['size']}x{seen['channels']}; here they "
             f"are {view.size}x{view.size}x{source.channels}."
         )
-    if (record.about["mean"], seen["whole"]) != (mean, view.whole):
+    if seen["whole"] != view.whole:
+        kinds = ("the centres of images", "whole images")
+        raise UserError(
+            f"--grow_from={run} was trained on {kinds[seen['whole']]}, and {source.name} is seen as "
+            f"{kinds[view.whole]}; give the images that it was trained on."
+        )
+    if record.about["mean"] == "published":
+        raise UserError(
+            f"--grow_from={run} began with public weights, whose normalisation a grown net would not have; "
+            "give a run that began with none."
+        )
+    if record.about["mean"] != mean:
         raise UserError(
             f"--grow_from={run} subtracts a {record.about['mean']} mean, and here it is a {mean} one; give "
-            "another --mean."
+            f"--mean={'pixel' if mean == 'per-channel' else 'channel'}."
         )
     return f"{former.name} {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
 

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
@@ -39,7 +40,11 @@ _SECONDS_TO_NEXT_TRY = 0.3
 
 def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
     """`main`, and the end of the process with its status."""
-    status = main(argv)
+    try:
+        status = main(argv)
+    except Exception:
+        traceback.print_exc()
+        status = 1
     if status and "tensorflow" in sys.modules:
         # A thread that reads images may still be at work when an error ends a command; Python's own end waits
         # for it for ever, or aborts.
@@ -97,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nkeras-resnet {name}: interrupted.", file=sys.stderr)
         return 130
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1  # of `_terminable`
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """`keras-resnet precise_bn`: a finished run again, with exact statistics of BN."""
 
+import hashlib
 import pathlib
 import shutil
 from typing import Any
@@ -8,7 +9,7 @@ from absl import flags
 
 from keras_resnet.commands import bn_statistics, data_flags, exported, run_images
 from keras_resnet.errors import UserError
-from keras_resnet.export.exports import FILES, Exports
+from keras_resnet.export.exports import FILES, Exports, remove_exports
 from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
@@ -24,6 +25,11 @@ data_flags.define(FLAGS)
 _COPIED = ("labels.txt", "history.csv", "curves.png")
 
 
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
 def run(run_folder: str) -> None:
     """Make a new run of the old one: the same weights, other statistics, the same kinds of files."""
     folder = pathlib.Path(run_folder).resolve()
@@ -36,7 +42,7 @@ def run(run_folder: str) -> None:
     made = RunFolder(
         folder.parent,
         FLAGS.run_name or f"{folder.name}-precise_bn",
-        {**record.settings, "precise_bn": FLAGS.images},
+        {**record.settings, "precise_bn": FLAGS.images, "precise_bn_of": _digest(folder / MODEL)},
         {
             **record.about,
             "command": f"{record.about['command']}; keras-resnet precise_bn --images={FLAGS.images}",
@@ -59,6 +65,7 @@ def run(run_folder: str) -> None:
     after = bn_statistics.recompute(model, images, FLAGS.images)
     print(f"Test error {100 * before:.2f}% with moving averages, {100 * after:.2f}% with precise statistics.")
     made.start()
+    remove_exports(made.path)
     with atomic(made / MODEL) as written:
         model.save(written)
     for name in _COPIED:

@@ -61,7 +61,12 @@ def define(values: flags.FlagValues) -> None:
         "Of the learning rate: divided by 10 when the validation error stays, or at --drops, or a cosine.",
         **group,
     )
-    flags.DEFINE_list("drops", None, "For --schedule=drops: steps, as 32000,48000.", **group)
+    flags.DEFINE_list(
+        "drops",
+        None,
+        "Steps for --schedule=drops, as 32000,48000.",
+        **group,
+    )
     flags.DEFINE_enum(
         "decay", None, list(DECAYS), "Which weights decay; kernels: not BN and biases.", **group
     )
@@ -89,6 +94,13 @@ def recipe(values: flags.FlagValues, source: Source) -> tuple[str, Recipe]:
         if not all(drop.isdecimal() for drop in values.drops):
             raise UserError(f"--drops={','.join(values.drops)} must be numbers of steps, as 32000,48000.")
         chosen["drops"] = tuple(map(int, values.drops))
+        chosen.setdefault("schedule", "drops")
+    made = RECIPES[name]
+    schedule = chosen.get("schedule", made.schedule)
+    if schedule != "drops":
+        chosen.setdefault("drops", ())
+    if values.patience is not None and schedule != "plateau":
+        raise UserError(f"--patience={values.patience} is for --schedule=plateau, and this is {schedule}.")
     if "epochs" in chosen and "iterations" not in chosen:
         chosen["iterations"] = 0
     elif "iterations" in chosen and "epochs" not in chosen:
@@ -96,7 +108,6 @@ def recipe(values: flags.FlagValues, source: Source) -> tuple[str, Recipe]:
     mixing = {
         field.name: chosen.pop(field.name) for field in dataclasses.fields(Mixing) if field.name in chosen
     }
-    made = RECIPES[name]
     try:
         made = dataclasses.replace(made, **chosen, mixing=dataclasses.replace(made.mixing, **mixing))
     except ValueError as error:

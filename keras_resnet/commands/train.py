@@ -1,5 +1,8 @@
 """`keras-resnet train`, one walk through the house: flags, recipe, data, net, training, exports, card."""
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keras_resnet.commands import bn_statistics, exported
@@ -32,8 +35,11 @@ def run() -> None:
             "accuracy. To train anew, remove it, or give --resume=never or another --run_name."
         )
         return
-    if FLAGS.resume == "must" and not asked.checkpoints:
-        raise UserError(f"--resume=must: {asked.checkpoints.folder} holds no checkpoint to go on from.")
+    if FLAGS.resume == "must" and not asked.checkpoints.any_whole():
+        raise UserError(
+            f"--resume=must: {asked.checkpoints.folder} holds no whole checkpoint to go on from; leave "
+            "--resume=must out to train anew."
+        )
     ready = make_ready(asked)
     progress = _train(asked, ready, told)
     if progress is not None:
@@ -61,6 +67,7 @@ def _train(asked: "Asked", ready: "Ready", told: str) -> Any:
     if is_chief:
         if FLAGS.resume == "never":
             asked.checkpoints.clear()
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         folder.start()
         remove_exports(folder.path)
         counted = complexity(ready.model)
@@ -71,7 +78,7 @@ def _train(asked: "Asked", ready: "Ready", told: str) -> Any:
             f"{asked.view.size}x{asked.view.size}), {devices} device{'s' if devices > 1 else ''}."
         )
         print(told, flush=True)
-    with ready.strategy.scope(), ready.images.bad_images.told():
+    with ready.strategy.scope(), ready.images.bad_images.told(), _memory_told(asked.recipe.batch_size):
         progress = train(
             ready.model,
             ready.train_data,
@@ -85,6 +92,21 @@ def _train(asked: "Asked", ready: "Ready", told: str) -> Any:
             rematerialized=FLAGS.rematerialize,
         )
     return progress if is_chief else None
+
+
+@contextlib.contextmanager
+def _memory_told(batch_size: int) -> Iterator[None]:
+    """What does not fit into memory is told with what would."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"A step of --batch_size={batch_size} needs more memory than a device has; give a smaller one, "
+            "or compute it in parts by --accumulate, keep less of it by --rematerialize, or halve it by "
+            "--mixed_precision."
+        ) from error
 
 
 def _callbacks(asked: "Asked") -> list:
@@ -113,7 +135,7 @@ def _export(asked: "Asked", ready: "Ready", progress: Any) -> None:
     from keras_resnet.training.progress import format_seconds
 
     net, source, folder = asked.net, asked.source, asked.folder
-    # Outside of any strategy: other workers may be gone by now.
+    # Outside of any strategy: the other workers have nothing to do with it.
     model = ready.build(policy="float32")
     model.set_weights(ready.model.get_weights())
     test_error = progress.history["val_error"][-1]

@@ -32,6 +32,7 @@ def tell_plan(asked: Asked, ready: Ready) -> None:
             epochs * test_steps,
         )
     at_once = recipe.batch_size // replicas // FLAGS.accumulate
+    memory = plan.memory(ready.model, recipe, at_once, FLAGS.rematerialize)
     rows = {
         "net": f"{asked.net.name}, shortcut {asked.net.shortcut or 'none'}, "
         f"{complexity(ready.model).parameters:,} parameters",
@@ -44,8 +45,7 @@ def tell_plan(asked: Asked, ready: Ready) -> None:
         "learning rate": plan.describe_schedule(recipe, per_epoch),
         "unfreezing": plan.describe_unfreezing(recipe, per_epoch),
         "weight decay": f"{recipe.weight_decay:g}, of {recipe.decay} weights",
-        "memory": f"about {plan.memory(ready.model, recipe, at_once) / 2**30:.2f} GiB a device, beside "
-        "TensorFlow",
+        "memory": f"about {memory / 2**30:.2f} GiB a device, beside TensorFlow",
         "time": plan.describe_time(*seconds),
     }
     if where.is_chief:

@@ -74,9 +74,13 @@ def dense_answers(model: keras.Model, *, mirrored: bool = True) -> Callable[[np.
     return lambda images: answers(tf.constant(images, tf.float32)).numpy()
 
 
+def in_colour(images: np.ndarray, channels: int) -> np.ndarray:
+    """Images (..., 1 or C) for a net of C channels: grey ones three times for a net of colours."""
+    return np.broadcast_to(images, (*images.shape[:-1], channels))
+
+
 def _in_colour(answers: Answer, channels: int) -> Answer:
-    """The same for grey images too, of which a net of colours sees three times the grey."""
-    return lambda images: answers(np.broadcast_to(images, (*images.shape[:-1], channels)))
+    return lambda images: answers(in_colour(images, channels))
 
 
 def _over_crops(probabilities: Callable[[np.ndarray], np.ndarray], mirrored: bool) -> Answer:

@@ -26,15 +26,15 @@ def draw_confusion(
     side = max(5.0, 2 + 0.45 * len(class_names)) if named else 8.0
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     # One hue from light to dark: the same in grey.
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if named:
         places = range(len(class_names))
-        axes.set_xticks(places, class_names, rotation=90)
-        axes.set_yticks(places, class_names)
+        axes.set_xticks(places, class_names, rotation=90, parse_math=False)
+        axes.set_yticks(places, class_names, parse_math=False)
         for row, column in np.argwhere(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=colour, size=7)

@@ -53,6 +53,9 @@ def verdict(outcomes: Sequence[Outcome], depths: Sequence[int]) -> str:
             f"The {kind} net of {deep} layers {what} of {shallow} layers ({with_spread(more)}% and "
             f"{with_spread(less)}%)."
         )
+    if min(len(one) for one in (less, more)) < 2:
+        sentences.append("One seed cannot tell whether that is chance: give --seeds=2 or more.")
+        return " ".join(sentences)
     plain, residual = (last_errors(outcomes, group(kind, deep), "error") for kind in KINDS)
     if min(plain) > max(residual):
         sentences.append(

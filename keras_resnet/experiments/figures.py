@@ -27,7 +27,7 @@ def draw_degradation(
         steps: between two values of a history.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
         for colour, mark, depth in zip(_shades(len(depths)), itertools.cycle(_MARKS), depths, strict=False):
@@ -56,7 +56,7 @@ def draw_options(errors: Mapping[str, Sequence[float]], path: str | os.PathLike,
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     for place, (mark, values) in enumerate(zip(_MARKS, errors.values(), strict=False)):
         axes.plot([place] * len(values), values, mark, color="#1b4f72", markersize=6, markerfacecolor="none")
         axes.hlines(statistics.fmean(values), place - 0.2, place + 0.2, color="black", linewidth=1.5)
@@ -87,7 +87,8 @@ def draw_responses(responses: Mapping[str, Sequence[Response]], path: str | os.P
         axes.set_ylabel("std of the response")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        for text in axes.legend(fontsize=8).get_texts():
+            text.set_parse_math(False)
     _save(figure, path)
 
 

@@ -81,6 +81,8 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     ranked = sorted(test, key=lambda name: statistics.fmean(test[name]))
     order = ", ".join(f"{name} {with_spread(test[name])}%" for name in ranked)
     best, others = ranked[0], ranked[1:]
+    if min(map(len, test.values())) < 2:
+        return f"By test error: {order}. One seed cannot tell whether that is chance; give --seeds=2 or more."
     apart = [name for name in others if min(test[name]) > max(test[best])]
     if not apart:
         return f"By test error: {order}. No option has all its seeds behind those of {best}."

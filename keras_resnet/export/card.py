@@ -11,12 +11,19 @@ from keras_resnet.export.exports import FILES
 from keras_resnet.export.report import Parity, Report
 from keras_resnet.files import atomic, files_in
 from keras_resnet.models.complexity import Complexity
-from keras_resnet.training.plan import describe_schedule
+from keras_resnet.training.plan import describe_schedule, describe_unfreezing
 from keras_resnet.training.progress import format_seconds
 from keras_resnet.training.run_folder import Record
 
 # What others take from the folder, and what is told of it.
 _SHIPPED = ("model.keras", "labels.txt", "saved_model", "*.tflite")
+
+# What the net does with pixels, by the record's word for it.
+_NORMALISED = {
+    "per-pixel": "the mean image is subtracted",
+    "per-channel": "the mean of each channel is subtracted",
+    "published": "they are normalised as the public weights want them",
+}
 
 
 def write_card(record: Record, report: Report, complexity: Complexity, folder: pathlib.Path) -> None:
@@ -70,6 +77,7 @@ def _facts(record: Record, complexity: Complexity) -> str:
         "Recipe": f"SGD, momentum {recipe.momentum:g}, L2 weight decay {recipe.weight_decay:g} of {decayed}"
         f"{averaged}, batch {recipe.batch_size}, {recipe.total_epochs(steps)} epochs; learning rate "
         f"{describe_schedule(recipe, steps)}",
+        "Unfrozen": describe_unfreezing(recipe, steps),
         "Source of the recipe": recipe.source,
         **_changes(record),
         "Augmentation": _augmentation(record),
@@ -82,14 +90,17 @@ def _facts(record: Record, complexity: Complexity) -> str:
         "Versions": ", ".join(f"{package} {version}" for package, version in about["versions"].items()),
     }
     return "| | |\n|---|---|\n" + "".join(
-        f"| {name} | {str(text).replace('|', chr(92) + '|')} |\n" for name, text in rows.items()
+        f"| {name} | {str(text).replace('|', chr(92) + '|')} |\n" for name, text in rows.items() if text != ""
     )
 
 
 def _changes(record: Record) -> dict[str, str]:
     """What was done besides training a fresh net."""
-    grown_from, images = record.settings.get("grown_from"), record.settings.get("precise_bn")
+    begun_from, grown_from = record.settings.get("weights"), record.settings.get("grown_from")
+    images = record.settings.get("precise_bn")
     rows = {}
+    if begun_from:
+        rows["Begun from"] = f"the weights {begun_from}"
     if grown_from:
         rows["Grown from"] = (
             f"{grown_from.split()[0]}, trained on the same images; added blocks began as identity"
@@ -152,8 +163,8 @@ def _use(record: Record, report: Report) -> str:
     parts = [
         f"""## Use
 
-An image is {cut}. Pixels are plain, 0 to 255{grey}: the {record.about["mean"]} mean is subtracted inside \
-every file. Outputs are probabilities.
+An image is {cut}. Pixels are plain, 0 to 255{grey}: {_NORMALISED[record.about["mean"]]} inside every file. \
+Outputs are probabilities.
 """
     ]
     tflite = [file for file in files if file.endswith(".tflite")]

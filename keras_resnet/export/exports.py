@@ -49,9 +49,9 @@ class Exports:
 
 
 def remove_exports(folder: pathlib.Path) -> None:
-    """Remove what an earlier training left, before its folder gets other weights."""
-    for name in (*FILES.values(), WEB, *_ABOUT):
-        path = folder / name
+    """Remove what an earlier training left, whole or half-written, before its folder gets other weights."""
+    left = (path for pattern in (".exporting-*", ".writing-*") for path in folder.glob(pattern))
+    for path in (*(folder / name for name in (*FILES.values(), WEB, *_ABOUT)), *left):
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -88,12 +88,15 @@ def export_run(
         report = compare(model, files, drawn.as_numpy_iterator(), count, data, tell)
         worse = [] if exports.max_accuracy_drop is None else report.worse(exports.max_accuracy_drop)
         worse = [file for file in worse if file.file in {path.name for path in written.values()}]
-        made = [path.name for path in written.values()] + [WEB] * (exports.litertjs is not None)
-        for name in set(made) - {file.file for file in worse}:
+        made = {path.name for path in written.values()} | ({WEB} if exports.litertjs is not None else set())
+        withheld = {file.file for file in worse}
+        if FILES["float32"] in withheld:
+            withheld.add(WEB)  # which holds it
+        for name in made - withheld:
             put_in_place(pathlib.Path(staging, name), folder / name)
-        for file in worse:
-            if (folder / file.file).exists():
-                os.replace(folder / file.file, pathlib.Path(staging, f"worse-{file.file}"))
+        for name in withheld:
+            if (folder / name).exists():
+                os.replace(folder / name, pathlib.Path(staging, f"worse-{name}"))
     report = dataclasses.replace(report, files=tuple(file for file in report.files if file not in worse))
     report.write(folder / "report.json")
     draw_confusion(report.confusion, names, folder / "confusion.png", f"{report.images:,} test images")
@@ -105,7 +108,7 @@ def export_run(
             for file in worse
         )
         raise UserError(
-            f"--max_accuracy_drop={exports.max_accuracy_drop:g}: {told}. It was removed; the others are in "
-            f"{folder}."
+            f"--max_accuracy_drop={exports.max_accuracy_drop:g}: {told}. What is worse was left out; the "
+            f"others are in {folder}."
         )
     return report

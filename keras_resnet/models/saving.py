@@ -5,7 +5,8 @@ import os
 import keras
 
 # Registers the layers that a saved model may name.
-import keras_resnet.models.layers  # noqa: F401
+import keras_resnet.models.layers
+import keras_resnet.models.preprocessing  # noqa: F401
 from keras_resnet.models.deep import room_to_recurse
 
 

@@ -4,7 +4,9 @@ A checkpoint is an `.npz` of plain arrays: each variable under its name, and JSO
 without unpickling anything.
 """
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -69,10 +71,6 @@ class Checkpoints:
         """Add to what a run must have in common with a checkpoint."""
         self._identity.update(json.loads(json.dumps(identity)))  # as it will be read again: no tuples
 
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-        return bool(self._paths())
-
     def latest(self) -> Checkpoint | None:
         """The newest whole one; a damaged one is told of and passed over.
 
@@ -83,12 +81,20 @@ class Checkpoints:
             try:
                 checkpoint = read_checkpoint(path)
             except ValueError as error:
-                print(f"WARNING: {error} The checkpoint before it is taken.", flush=True)
+                print(f"WARNING: {error} It is passed over.", flush=True)
                 continue
             self._check_identity(checkpoint)
             self.last = path
             return checkpoint
         return None
+
+    def any_whole(self) -> bool:
+        """Whether one can be read."""
+        for path in reversed(self._paths()):
+            with contextlib.suppress(ValueError):
+                read_checkpoint(path)
+                return True
+        return False
 
     def due(self) -> bool:
         """Whether the last one is old enough for another."""
@@ -161,6 +167,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
 
     Raises:
         ValueError: the file is damaged or no checkpoint.
+        OSError: it cannot be read.
     """
     path = pathlib.Path(path)
     try:
@@ -170,6 +177,8 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     except MemoryError:
         raise  # which is not the file's fault
     except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # nor is this; damage asks for places in the file that cannot be
         # Whatever ZIP and NumPy make of damage.
         told = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is damaged or no checkpoint ({told}).") from error

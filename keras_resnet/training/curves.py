@@ -32,7 +32,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
         path: the file to write.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # a dataset may be called $5
     drops = learning_rate_drops(history["learning_rate"])
     if len(drops) > _MOST_DROPS:  # a rate that falls all the time has no drops to show
         drops = []

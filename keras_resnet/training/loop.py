@@ -177,12 +177,14 @@ class _Loop:
                 self._save()
             while self.progress.step < self._total and not model.stop_training:
                 self._epoch(told)
-            if averages:
-                averages.swap()
-            told.on_train_end()
+            with self._averaged():
+                told.on_train_end()
             model.optimizer = None
+            self.progress.seconds = time.monotonic() - self._begun
             if self._wish and self._place.workers == 1:
                 self._stop()  # asked for in the last test; what comes after training has not begun
+            if averages:
+                averages.swap()
 
     def _epoch(self, told: keras.callbacks.CallbackList) -> None:
         """From where training is to the end of the epoch, and the test after it."""

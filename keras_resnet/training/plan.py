@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import keras
 
@@ -51,11 +51,12 @@ def describe_batch(recipe: Recipe, replicas: int, accumulate: int) -> str:
     return text
 
 
-def memory(model: keras.Model, recipe: Recipe, images: int) -> int:
+def memory(model: keras.Model, recipe: Recipe, images: int, rematerialized: Collection[str] = ()) -> int:
     """Bytes that a step needs on a device, about: weights, gradients, velocities, averages, activations.
 
     Args:
         images: computed at a time on a device.
+        rematerialized: stages whose blocks keep their outputs alone, and the inner activations of one.
     """
     weights = model.count_params() * 4
     copies = 3 + bool(recipe.ema)
@@ -66,12 +67,18 @@ def memory(model: keras.Model, recipe: Recipe, images: int) -> int:
         keras.layers.ZeroPadding2D,
         keras.layers.MaxPooling2D,
     )
-    activations = 0
+    activations, passing = 0, {"": 0}
     for layer in model.layers:
         if isinstance(layer, kept):
             size = 2 if layer.compute_dtype in ("float16", "bfloat16") else 4
-            activations += size * math.prod(layer.output.shape[1:])
-    return copies * weights + images * activations
+            size *= math.prod(layer.output.shape[1:])
+            stage, _, rest = layer.name.partition("_")
+            if stage in rematerialized and not layer.name.endswith("_out"):
+                block = f"{stage}_{rest.partition('_')[0]}"
+                passing[block] = passing.get(block, 0) + size
+            else:
+                activations += size
+    return copies * weights + images * (activations + max(passing.values()))
 
 
 def measured_time(

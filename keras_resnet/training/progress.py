@@ -38,8 +38,8 @@ class ProgressBar(_Clock):
 
     def on_epoch_begin(self, epoch, logs=None):
         print(f"Epoch {epoch + 1}/{self.params['epochs']}{self.time_left(epoch)}", flush=True)
-        shown = ("loss", "error", "val_loss", "val_error", "learning_rate", "images_per_second")
-        self._bar = keras.utils.Progbar(self.params["steps"], stateful_metrics=shown)
+        # Means already, all of them.
+        self._bar = keras.utils.Progbar(self.params["steps"], stateless_metrics=())
 
     def on_train_batch_end(self, batch, logs=None):
         # The last one is shown with the test's results.

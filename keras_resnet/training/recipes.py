@@ -76,6 +76,10 @@ class Recipe:
             raise ValueError(f"epochs={self.epochs} must be given, or iterations instead, and not both.")
         if list(self.drops) != sorted(set(self.drops)):
             raise ValueError(f"drops={','.join(map(str, self.drops))} must be growing numbers of steps.")
+        if self.drops and self.schedule != "drops":
+            raise ValueError(f"drops={','.join(map(str, self.drops))} are for schedule=drops.")
+        if self.schedule == "drops" and not self.drops:
+            raise ValueError("schedule=drops needs drops, the steps at which the learning rate falls.")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema:g} must be at least 0 and less than 1.")
         if self.unfreeze:

@@ -263,8 +263,8 @@ class Averages:
         self._swap = tf.function(lambda: self._strategy.run(self._swap_here), autograph=False)
 
     def move(self, step: int) -> None:
-        """Take in the weights after a step, counted from 0; does so every few steps."""
-        if (step + 1) % self.EVERY:
+        """Take in the weights after a step, counted from 0: the first ones, then one in a few."""
+        if step + 1 > self.EVERY and (step + 1) % self.EVERY:
             return
         moves = (step + 1) / self.EVERY
         self._move(tf.constant(min(self._decay**self.EVERY, moves / (moves + 9)), tf.float32))

@@ -54,7 +54,7 @@ def make_strategy(kind: str = "auto", devices: Sequence[str] = ()) -> tf.distrib
     Raises:
         UserError: there are no machines, or TF_CONFIG does not name them.
     """
-    resolver = _cluster()
+    resolver = _cluster() if kind in ("auto", "multi_worker") else None
     if kind == "multi_worker" or (kind == "auto" and resolver is not None and not devices):
         if resolver is None:
             raise UserError(

@@ -54,6 +54,17 @@ def test_a_command_makes_a_run_with_precise_statistics(shallow):
     assert run_command("precise_bn", shallow, "--images=1443").returncode == 2
 
 
+def test_precise_statistics_of_another_training_take_another_folder(shallow, tmp_path):
+    base = shutil.copytree(shallow, tmp_path / "run")
+    assert run_command("precise_bn", base, "--images=10").returncode == 0
+    model = keras_resnet.load_model(base / "model.keras")
+    model.get_layer("predictions").bias.assign_add(np.ones(10))
+    model.save(base / "model.keras")
+    again = run_command("precise_bn", base, "--images=10")
+    assert again.returncode == 2
+    assert "run-precise_bn holds another run, with precise_bn_of=" in again.stderr
+
+
 def test_a_deeper_net_grows_from_a_run(shallow, tmp_path):
     result = run_train(
         "--depth=14",

@@ -5,6 +5,7 @@ import PIL.Image
 import pytest
 from running import run_command
 
+import keras_resnet
 from keras_resnet.commands.main import main
 
 SMALL = ("--dataset=digits", "--batch_size=32", "--seeds=1")
@@ -67,6 +68,14 @@ def test_shortcuts_beside_each_other_and_their_responses(here, tmp_path):
     assert len(rows) == 2 * 7
     assert {row["model"] for row in rows} == {"plain-seed0/model.keras", "A-seed0/model.keras"}
     assert (tmp_path / "out" / "responses.png").is_file()
+
+
+def test_responses_of_a_net_of_colours_to_grey_images(here, tmp_path):
+    keras_resnet.CifarResNet(8, input_shape=(8, 8, 3), weights=None).save(tmp_path / "net.keras")
+    options = ("--dataset=digits", "--images=50", f"--output_dir={tmp_path / 'out'}")
+    status, out, _ = here("responses", tmp_path / "net.keras", *options)
+    assert status == 0
+    assert "net.keras: 7 layers of 3x3" in out
 
 
 @pytest.mark.slow

@@ -91,6 +91,21 @@ def test_worse_file_is_an_error_and_is_removed(run, monkeypatch):
     assert "model_int8.tflite" not in (run / "README.md").read_text()
 
 
+def test_a_web_page_goes_with_its_worse_net(run, monkeypatch):
+    monkeypatch.setattr(export_module, "web_page", lambda net, folder, *_, **__: folder.mkdir())
+    monkeypatch.setattr(
+        export_module.Report,
+        "worse",
+        lambda report, _: [file for file in report.files if file.file == "model.tflite"],
+    )
+    monkeypatch.setattr("keras_resnet.export.exports.litertjs_folder", lambda folder: folder)
+    (run / "web").mkdir()
+    with pytest.raises(UserError, match=r"model\.tflite has .* What is worse was left out"):
+        _export(run, "--tflite=float32", "--web", "--litertjs=npm", "--max_accuracy_drop=0")
+    assert not (run / "web").exists()
+    assert not (run / "model.tflite").exists()
+
+
 @pytest.fixture
 def folder_run(tmp_path):
     """A finished run on a folder of pictures, of a net that was not trained."""

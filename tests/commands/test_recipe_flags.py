@@ -40,3 +40,23 @@ def test_what_the_user_says_stays():
 def test_no_batch_of_more_images_than_there_are(images, arguments):
     with pytest.raises(UserError, match=f"more than the {images} training images of pictures; give at most"):
         _recipe(images, *arguments)
+
+
+def test_drops_choose_their_schedule():
+    made = _recipe(1000, "--drops=10,20")
+    assert (made.schedule, made.drops) == ("drops", (10, 20))
+    made = _recipe(1000, "--recipe=cifar", "--schedule=cosine")
+    assert (made.schedule, made.drops) == ("cosine", ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--schedule=drops"], "--schedule=drops needs drops"),
+        (["--schedule=cosine", "--drops=10"], "--drops=10 are for schedule=drops"),
+        (["--recipe=modern", "--patience=3"], "--patience=3 is for --schedule=plateau, and this is cosine"),
+    ],
+)
+def test_what_a_schedule_does_not_use_is_refused(arguments, says):
+    with pytest.raises(UserError, match=says):
+        _recipe(1000, *arguments)

@@ -10,11 +10,14 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from running import run_train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_resnet
+from keras_resnet.commands.train import _memory_told
 from keras_resnet.data import digits
+from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import wilson
 
 
@@ -216,6 +219,14 @@ def test_recipe_and_flags_are_in_the_card(tmp_path):
         assert [event.step for event in events.Tensors("loss")] == [1, 2, 3]
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert (settings["recipe"], settings["decay"], settings["zero_gamma"]) == ("modern", "kernels", True)
+
+
+def test_what_does_not_fit_into_memory_is_told_with_what_would():
+    with (
+        pytest.raises(UserError, match=r"--batch_size=64 needs more memory .* --accumulate"),
+        _memory_told(64),
+    ):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
 def test_training_that_diverges_ends_in_a_sentence(tmp_path):

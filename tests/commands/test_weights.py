@@ -1,7 +1,10 @@
 """`keras-resnet weights`, `convert` and `train --weights`, as their users call them."""
 
+import hashlib
 import json
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +19,10 @@ from keras_resnet.weights import registry
 
 def _run(*arguments):
     return main.main([str(argument) for argument in arguments])
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def test_every_public_weight_is_listed(capsys):
@@ -137,7 +144,6 @@ def test_public_weights_bring_variant_and_preprocessing(torch_file, tmp_path, ca
             "--iterations=1",
             "--batch_size=4",
             "--image_size=32",
-            "--export=",
             f"--output_dir={tmp_path}",
         )
         == 0
@@ -148,6 +154,9 @@ def test_public_weights_bring_variant_and_preprocessing(torch_file, tmp_path, ca
     assert model.input_shape == (None, 32, 32, 1)
     assert read_record(folder).architecture == architectures.select(18, variant="v1.5")
     assert read_record(folder).about["mean"] == "published"
+    card = (folder / "README.md").read_text()
+    assert f"| Begun from | the weights resnet18 {_digest(torch_file)} |" in card
+    assert "they are normalised as the public weights want them inside every file" in card
 
 
 def test_a_model_cannot_be_converted_onto_itself(torch_file, tmp_path, capsys):
@@ -158,6 +167,15 @@ def test_a_model_cannot_be_converted_onto_itself(torch_file, tmp_path, capsys):
     assert "is IN itself" in capsys.readouterr().err
     assert target.read_bytes() == before
     assert [path.name for path in pathlib.Path(tmp_path).iterdir()] == ["x.keras"]
+
+
+def test_a_converted_model_opens_in_a_process_of_its_own(torch_file, tmp_path):
+    """Where nothing else has told Keras of the layer that prepares pixels."""
+    assert _run("convert", torch_file, tmp_path / "x.keras") == 0
+    script = "import sys, keras_resnet; print(keras_resnet.load_model(sys.argv[1]).layers[1].name)"
+    command = [sys.executable, "-c", script, tmp_path / "x.keras"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == "preprocessing\n"
 
 
 def test_a_folder_is_not_written_over(torch_file, tmp_path, capsys):

@@ -56,6 +56,16 @@ def test_a_verdict_needs_all_seeds_apart(plain_20, plain_56, says):
     assert "(5.50 ± 0.71% and 10.00 ± 0.00%)" in told
 
 
+def test_one_seed_has_no_verdict():
+    one = _outcomes(plain_20=[0.1], plain_56=[0.3], residual_20=[0.1], residual_56=[0.05])
+    assert degradation.verdict(one, (20, 56)).endswith(
+        "One seed cannot tell whether that is chance: give --seeds=2 or more."
+    )
+    options = _outcomes(plain=[0.3], A=[0.1], B=[0.09], C=[0.13])
+    assert "Every seed" not in shortcuts.verdict(options)
+    assert "give --seeds=2 or more" in shortcuts.verdict(options)
+
+
 def test_table_of_depths():
     outcomes = _outcomes(plain_20=[0.1], plain_56=[0.3], residual_20=[0.1], residual_56=[0.05])
     lines = degradation.table(outcomes, (20, 56)).splitlines()

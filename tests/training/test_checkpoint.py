@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 
 import numpy as np
 import pytest
@@ -122,3 +123,29 @@ def test_is_due_after_so_many_minutes(tmp_path, monkeypatch):
         due.append(checkpoints.due())
     checkpoints.save(1, ARRAYS, {})
     assert [*due, checkpoints.due()] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch, number):
+    """Passing it over would have its training begin anew, and remove it."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, ARRAYS, {})
+
+    def broken(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(np, "load", broken)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        checkpoints.latest()
+    assert _names(tmp_path) == ["step-0000000001.npz"]
+
+
+def test_whether_one_is_whole(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert not checkpoints.any_whole()
+    for step in (1, 2):
+        checkpoints.save(step, ARRAYS, {})
+    (tmp_path / "step-0000000002.npz").write_bytes(b"damaged")
+    assert checkpoints.any_whole()
+    (tmp_path / "step-0000000001.npz").write_bytes(b"damaged")
+    assert not checkpoints.any_whole()

@@ -22,7 +22,7 @@ def test_picture_is_drawn_whatever_the_errors(tmp_path):
             "val_error": error,
             "learning_rate": [0.1, 0.1, 0.01],
         }
-        draw_curves(history, tmp_path / f"{name}.png", name)
+        draw_curves(history, tmp_path / f"{name}.png", rf"${name}_$\foo")
         with PIL.Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.size == (1200, 480)
             assert len(picture.convert("RGB").getcolors(2**20)) > 50

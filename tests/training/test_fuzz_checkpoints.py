@@ -104,7 +104,7 @@ def test_a_checkpoint_is_used_passed_over_or_refused(content):
         event("passed over")
         (line,) = told.getvalue().splitlines()
         assert line.startswith(f"WARNING: {path} is ")
-        assert line.endswith("The checkpoint before it is taken.")
+        assert line.endswith("It is passed over.")
         assert found.meta["step"] == 1
 
 

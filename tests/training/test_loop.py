@@ -187,11 +187,25 @@ def test_averages_are_those_of_the_steps():
     start = model.get_weights()[0]
     train(model, _batches(), _batches(), recipe, callbacks=[note])
     average = start
-    for moves, weights in enumerate(seen[7::8], start=1):
-        decay = min(0.9**8, moves / (moves + 9))
-        average = decay * average + (1 - decay) * weights
+    for step, weights in enumerate(seen, start=1):
+        if step < 8 or step % 8 == 0:
+            decay = min(0.9**8, (step / 8) / (step / 8 + 9))
+            average = decay * average + (1 - decay) * weights
     np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
     assert abs(average - seen[-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_averages_of_a_few_steps_are_near_the_last_weights(steps):
+    recipe = Recipe("this test", batch_size=16, iterations=steps, learning_rate=0.5)
+    plain, averaged = _dense(), _dense()
+    start = plain.get_weights()[0]
+    train(plain, _batches(), _batches(), recipe, callbacks=[])
+    train(averaged, _batches(), _batches(), dataclasses.replace(recipe, ema=0.9), callbacks=[])
+    moved, behind = (
+        abs(plain.get_weights()[0] - other).max() for other in (start, averaged.get_weights()[0])
+    )
+    assert behind < 0.1 * moved
 
 
 def test_averages_are_what_is_tested():
@@ -288,6 +302,36 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path, ema, p
         assert progress.history[name] == pytest.approx(values, rel=1e-3, abs=1e-3), name
     for ours, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-3)
+
+
+class _StopInTheLastTest(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 == self.params["epochs"]:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_training_that_is_interrupted_at_its_end_keeps_its_averages(tmp_path):
+    recipe = Recipe("this test", batch_size=16, epochs=5, learning_rate=0.5, ema=0.9)
+    whole, model = _dense(), _dense()
+    wanted = train(whole, _batches(), _batches(), recipe, callbacks=[])
+    with pytest.raises(Interrupted, match=r"stopped after step 20 of 20, saved as"):
+        train(
+            _dense(),
+            _batches(),
+            _batches(),
+            recipe,
+            callbacks=[_StopInTheLastTest()],
+            checkpoints=Checkpoints(tmp_path),
+        )
+    progress = train(model, _batches(), _batches(), recipe, callbacks=[], checkpoints=Checkpoints(tmp_path))
+    assert progress.history["val_loss"] == pytest.approx(wanted.history["val_loss"], rel=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], whole.get_weights()[0], rtol=1e-5)
+
+
+def test_time_is_counted_without_checkpoints_too():
+    start = time.monotonic()
+    progress = train(_dense(), _batches(), _batches(), RECIPE, callbacks=[])
+    assert 0 < progress.seconds <= time.monotonic() - start
 
 
 def _poisoned(step_of_nan):

@@ -112,7 +112,7 @@ def test_resume_must_and_never(tmp_path, uninterrupted):
     refused = subprocess.run(_command(tmp_path, "--resume=must"), capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "--resume=must" in refused.stderr
-    assert "no checkpoint to go on from" in refused.stderr
+    assert "no whole checkpoint to go on from" in refused.stderr
     shutil.copytree(uninterrupted[0] / "run", tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "step-9999999999.npz").write_bytes(b"not to be looked at")
     anew = subprocess.run(_command(tmp_path, "--resume=never"), capture_output=True, text=True, check=True)

@@ -154,6 +154,12 @@ def test_machines_that_are_not_named_are_refused(monkeypatch, config, message):
         make_strategy("multi_worker")
 
 
+@pytest.mark.parametrize("kind", ["none", "mirrored"])
+def test_one_machine_asks_for_no_others(monkeypatch, kind):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    assert make_strategy(kind) is tf.distribute.get_strategy()
+
+
 def test_a_slurm_step_of_several_tasks_names_the_machines(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in {

@@ -1,0 +1,61 @@
+"""How a command ends when something ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import types
+
+import pytest
+
+from keras_resnet.commands import main
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Make `keras-resnet weights` do something else."""
+
+    def replace(run):
+        module = types.SimpleNamespace(FLAGS=main.flags.FlagValues(), run=run)
+        monkeypatch.setattr(main.importlib, "import_module", lambda name: module)
+        return ["weights"]
+
+    return replace
+
+
+def test_sigterm_has_its_status(command):
+    before = signal.getsignal(signal.SIGTERM)
+    assert main.main(command(lambda: signal.raise_signal(signal.SIGTERM))) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_has_its_status(command, capsys):
+    assert main.main(command(lambda: signal.raise_signal(signal.SIGINT))) == 130
+    assert capsys.readouterr().err == "\nkeras-resnet weights: interrupted.\n"
+
+
+def test_a_fault_of_ours_ends_the_process_though_a_thread_is_at_work():
+    script = """
+import sys, threading, types
+from keras_resnet.commands import main
+
+def run():
+    threading.Thread(target=threading.Event().wait).start()
+    raise RuntimeError("a fault")
+
+module = types.SimpleNamespace(FLAGS=main.flags.FlagValues(), run=run)
+main.importlib.import_module = lambda name: module
+sys.modules["tensorflow"] = types.ModuleType("tensorflow")  # whose threads are waited for
+main.run_and_exit(["weights"])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ,
+    )
+    assert result.returncode == 1
+    assert result.stderr.endswith("RuntimeError: a fault\n")
+    assert "Traceback" in result.stderr
