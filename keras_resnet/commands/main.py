@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage = f"{name} {argument}" if argument else name
         print(f"keras-resnet {usage}: {_COMMANDS[name]}\n\n{_flags_help(command.FLAGS)}")
         return 0
-    # TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see them.
+    # Most of TensorFlow's start-up messages say nothing a user can act on; set it to 0 to see all.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command.FLAGS.unparse_flags()  # of an earlier call in the same process
     try:

@@ -109,7 +109,7 @@ def train(
             names = {"metrics": steps.names, "steps_per_epoch": data.steps_per_epoch}
             checkpoints.identify({**dataclasses.asdict(recipe), **names})
         loop = _Loop(model, steps, data, validation_data, recipe, checkpoints, max_rollbacks)
-        loop.resume()
+        loop.go_on()
         loop.run([ProgressBar()] if callbacks is None else list(callbacks))
     return loop.progress
 
@@ -138,6 +138,12 @@ class _Loop:
         self._phases = recipe.phases(train_data.steps_per_epoch)
         self._trained_from: str | None = None
         self._batches: Iterator | None = None
+
+    def go_on(self) -> None:
+        """Take up the last checkpoint, where there is one, and say so."""
+        if self.resume() and self._checkpoints is not None and self._place.is_chief:
+            done = f"step {self.progress.step:,} of {self._total:,}"
+            print(f"Going on after {done}, from {self._checkpoints.last}.", flush=True)
 
     def resume(self) -> bool:
         """Take up the last checkpoint; whether there is one."""

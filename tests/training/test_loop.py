@@ -310,7 +310,7 @@ class _StopInTheLastTest(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_training_that_is_interrupted_at_its_end_keeps_its_averages(tmp_path):
+def test_a_training_that_is_interrupted_at_its_end_keeps_its_averages(tmp_path, capsys):
     recipe = Recipe("this test", batch_size=16, epochs=5, learning_rate=0.5, ema=0.9)
     whole, model = _dense(), _dense()
     wanted = train(whole, _batches(), _batches(), recipe, callbacks=[])
@@ -324,6 +324,7 @@ def test_a_training_that_is_interrupted_at_its_end_keeps_its_averages(tmp_path):
             checkpoints=Checkpoints(tmp_path),
         )
     progress = train(model, _batches(), _batches(), recipe, callbacks=[], checkpoints=Checkpoints(tmp_path))
+    assert "Going on after step 20 of 20, from" in capsys.readouterr().out
     assert progress.history["val_loss"] == pytest.approx(wanted.history["val_loss"], rel=1e-5)
     np.testing.assert_allclose(model.get_weights()[0], whole.get_weights()[0], rtol=1e-5)
 
