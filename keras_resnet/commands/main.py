@@ -170,4 +170,4 @@ def _flags_help(values: flags.FlagValues) -> str:
 
 def _flag_help(flag: flags.Flag) -> str:
     default = f" (default {flag.default_as_str})" if flag.default is not None else ""
-    return f"  --{flag.name:17}{flag.help}{default}"
+    return f"  --{flag.name:19} {flag.help}{default}"
