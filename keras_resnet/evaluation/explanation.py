@@ -51,15 +51,24 @@ def grad_cam(
     net = _with_map_and_logits(model, layer or feature_layer(model))
     if not len(images):
         raise ValueError("images must be at least one.")
-    images = tf.constant(images, tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(images)  # or a map in front of all weights would not be on the tape
-        maps, logits = net(images, training=False)
-        chosen = tf.argmax(logits, axis=1) if classes is None else _checked(classes, logits.shape)
-        own = tf.gather(logits, chosen, axis=1, batch_dims=1)
-    gradients = tape.gradient(own, maps, unconnected_gradients="zero")
-    alphas = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
-    return tf.cast(tf.nn.relu(tf.reduce_sum(alphas * maps, axis=3)), tf.float32).numpy()
+    if classes is not None:
+        classes = _checked(classes, (len(images), net.outputs[1].shape[-1]))
+
+    # A graph leaves out the gradients of filters, which nobody asks for: oneDNN crashes in that of a 1x1
+    # convolution of stride 2 for one image.
+    @tf.function(autograph=False)
+    def explained(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)  # or a map in front of all weights would not be on the tape
+            maps, logits = net(images, training=False)
+            chosen = tf.argmax(logits, axis=1) if classes is None else classes
+            own = tf.gather(logits, chosen, axis=1, batch_dims=1)
+        gradients = tape.gradient(own, maps, unconnected_gradients="zero")
+        alphas = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
+        return tf.cast(tf.nn.relu(tf.reduce_sum(alphas * maps, axis=3)), tf.float32)
+
+    with room_to_recurse():
+        return explained(tf.constant(images, tf.float32)).numpy()
 
 
 def feature_layer(model: keras.Model) -> str:

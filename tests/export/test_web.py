@@ -3,30 +3,18 @@
 import json
 
 import pytest
+from litertjs import RUNTIME, install
 from nets import NETS, trained
 
 from keras_resnet import export
 from keras_resnet.errors import UserError
 from keras_resnet.export.web import web_page
 
-RUNTIME = [
-    "core/package.json",
-    "core/dist/index.js",
-    "wasm-utils/dist/index.js",
-    "core/wasm/litert_wasm_internal.js",
-    "core/wasm/litert_wasm_internal.wasm",
-    "core/wasm/litert_wasm_compat_internal.js",
-    "core/wasm/litert_wasm_compat_internal.wasm",
-]
-
 
 @pytest.fixture
 def npm(tmp_path):
     """A folder as npm leaves it."""
-    for name in RUNTIME:
-        file = tmp_path / "npm" / "node_modules" / "@litertjs" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(name)
+    install(tmp_path / "npm")
     return tmp_path / "npm"
 
 
