@@ -64,7 +64,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "drops",
         None,
-        "Steps for --schedule=drops, as 32000,48000.",
+        "Steps for --schedule=drops, as 32000,48000; without any the rate stays.",
         **group,
     )
     flags.DEFINE_enum(

@@ -32,7 +32,7 @@ class Recipe:
         schedule: "plateau": divided by 10 when the validation error stays; "drops": divided by 10 at given
             steps; "cosine": half a cosine down to 0 (with `warm_up_epochs`, one cycle).
         patience: for "plateau", epochs without a better validation error.
-        drops: for "drops", numbers of steps.
+        drops: for "drops", numbers of steps; none, and the rate stays.
         warm_up_epochs: over which the learning rate grows from 0.
         warm_up_error: a tenth of the learning rate until the training error is below this share (0: never).
         ema: decay, a step, of an average of the weights that is tested and kept in their place (0: none).
@@ -78,8 +78,6 @@ class Recipe:
             raise ValueError(f"drops={','.join(map(str, self.drops))} must be growing numbers of steps.")
         if self.drops and self.schedule != "drops":
             raise ValueError(f"drops={','.join(map(str, self.drops))} are for schedule=drops.")
-        if self.schedule == "drops" and not self.drops:
-            raise ValueError("schedule=drops needs drops, the steps at which the learning rate falls.")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema:g} must be at least 0 and less than 1.")
         if self.unfreeze:

@@ -52,7 +52,6 @@ def test_drops_choose_their_schedule():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--schedule=drops"], "--schedule=drops needs drops"),
         (["--schedule=cosine", "--drops=10"], "--drops=10 are for schedule=drops"),
         (["--recipe=modern", "--patience=3"], "--patience=3 is for --schedule=plateau, and this is cosine"),
     ],

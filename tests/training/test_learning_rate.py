@@ -73,7 +73,6 @@ def test_what_it_remembers_are_its_fields():
         ({"decay": "none"}, "decay=none must be one of all, kernels"),
         ({"schedule": "drops", "drops": (20, 10)}, "drops=20,10 must be growing"),
         ({"drops": (10, 20)}, "drops=10,20 are for schedule=drops"),
-        ({"schedule": "drops"}, "schedule=drops needs drops, the steps"),
         ({"ema": 1.0}, "ema=1 must be at least 0 and less than 1"),
         ({"unfreeze": (("head", 0.5), ("conv4", 0.4))}, "unfreeze=head:0.5,conv4:0.4 must have shares"),
         ({"unfreeze": (("head", 1.2), ("conv4", -0.2))}, "unfreeze=head:1.2,conv4:-0.2 must have shares"),
