@@ -79,7 +79,10 @@ def read(values: flags.FlagValues, source: Source) -> Beginning | None:
         raise UserError(f"--weights={given} cannot be used with --grow_from; leave one of them out.")
     beginning = _beginning(values, given, source)
     if values["mean"].present and beginning.normalisation is not None:
-        raise UserError(f"--mean={values.mean} is for new nets; --weights={given} bring what they subtract.")
+        raise UserError(
+            f"--mean={values.mean} is for new nets, and --weights={given} bring what they subtract; leave "
+            "--mean out."
+        )
     return beginning
 
 
@@ -100,7 +103,9 @@ def _beginning(values: flags.FlagValues, given: str, source: Source) -> Beginnin
 
 def _public(values: flags.FlagValues, name: str, source: Source) -> Beginning:
     if not values["depth"].present:
-        raise UserError(f"--depth is missing: {name} has weights of several nets (keras-resnet weights).")
+        raise UserError(
+            f"--depth is missing: --weights={name} are of several nets, which `keras-resnet weights` lists."
+        )
     asked = net_flags.architecture(values)
     entry = public_weights(name, asked)
     net = dataclasses.replace(asked, variant=entry.variant)
@@ -117,7 +122,7 @@ def _of_file(
             variant = values.variant if values["variant"].present else None
             plain = values.plain or (False if values["shortcut"].present else None)
             net, _, _ = architecture_of(named, str(path), variant=variant, plain=plain)
-        normalisation = normalisation_of(named, source.channels)
+        normalisation = normalisation_of(named, source.channels, str(path))
         has_head = "predictions/kernel" in named.arrays
     _check_asked(values, net)
     with path.open("rb") as file:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 ARGUMENT = "IN OUT"
 FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "What comes in"}
-flags.DEFINE_integer("depth", None, "Of the net, where IN is a name of public weights.", **_INPUT)
+flags.DEFINE_integer(
+    "depth",
+    None,
+    "Of the net, where IN is a name of public weights (keras-resnet weights lists them).",
+    **_INPUT,
+)
 
 _SUFFIXES = (".weights.h5", ".keras")
 
@@ -43,7 +48,7 @@ def run(source: str, target: str) -> None:
 
     with open_weights(path) as named:
         net, channels, classes = architecture_of(named, source)
-        normalisation = normalisation_of(named, channels)
+        normalisation = normalisation_of(named, channels, source)
         size = entry.test.size if entry else named.size or net.default_size
     seen = "pixels as the first convolution sees them"
     if target.endswith(".keras") and classes and normalisation is not None:
@@ -70,11 +75,15 @@ def _public(source: str) -> "PublicWeights | None":
 
     if registry.is_name(source):
         if FLAGS.depth is None:
-            raise UserError(f"--depth is missing: {source} has weights of several nets.")
+            raise UserError(
+                f"--depth is missing: {source} is for several nets, which `keras-resnet weights` lists."
+            )
         return registry.find(source, FLAGS.depth)
     if not pathlib.Path(source).is_file():
         names = ", ".join((registry.IMAGENET, *registry.NAMES))
-        raise UserError(f"{source} is no file, and no name of public weights: {names}.")
+        raise UserError(f"{source} is no file, and none of the names of public weights: {names}.")
     if FLAGS.depth is not None:
-        raise UserError(f"--depth={FLAGS.depth} is for names of public weights; {source} tells its own.")
+        raise UserError(
+            f"--depth={FLAGS.depth} is for names of public weights; {source} tells its own: leave it out."
+        )
     return None

@@ -76,7 +76,7 @@ def source(values: flags.FlagValues, dataset: str) -> Source:
     """
     fraction = values.validation_fraction
     if not 0 < fraction < 1:
-        raise UserError(f"--validation_fraction={fraction:g} must be between 0 and 1.")
+        raise UserError(f"--validation_fraction={fraction:g} must be between 0 and 1, as 0.1.")
     return sources.find(
         dataset,
         values.data_dir,
@@ -93,9 +93,11 @@ def check_classes(dataset: str, source: Source, known: Sequence[str], whose: str
     Raises:
         UserError: with the first difference.
     """
-    for number, (given, wanted) in enumerate(itertools.zip_longest(source.class_names, known)):
+    for number, (given, wanted) in enumerate(
+        itertools.zip_longest(source.class_names, known, fillvalue="missing")
+    ):
         if given != wanted:
             raise UserError(
                 f"--dataset={dataset} has other classes than {whose} was trained on: number {number} is "
-                f"{given}, and was {wanted}."
+                f"{given}, and was {wanted}; give images of the same classes."
             )

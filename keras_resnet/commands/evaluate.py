@@ -60,7 +60,9 @@ def run(*models: str) -> None:
     sides = _numbers("sides", FLAGS.sides or (), int)
     weights = _numbers("weights", FLAGS.weights, float)
     if sides and FLAGS.views != "multi_scale":
-        raise UserError(f"--sides={','.join(FLAGS.sides)} is for --views=multi_scale.")
+        raise UserError(
+            f"--sides={','.join(FLAGS.sides)} is for --views=multi_scale; give both, or leave it out."
+        )
     dataset, source = model_arguments.source(FLAGS, paths)
     check_writable(FLAGS.output_dir, f"--output_dir={FLAGS.output_dir}")
 

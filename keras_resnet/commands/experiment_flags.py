@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
@@ -16,21 +17,31 @@ from keras_resnet.training.recipes import Recipe
 _GROUP = "The trainings"
 
 
-def define(values: flags.FlagValues, name: str) -> None:
+def define(values: flags.FlagValues, name: str, defaults: Mapping[str, object]) -> None:
     """Add the flags to a command's.
 
     Args:
         name: of the experiment.
+        defaults: what the experiment takes where the user gives none, by the flag's name; for its help.
     """
     group: dict[str, Any] = {"flag_values": values, "module_name": _GROUP}
     flags.DEFINE_string(
         "dataset", "fashion_mnist", "The images.", flag_values=values, module_name=data_flags.GROUP
     )
     data_flags.define(values)
-    flags.DEFINE_integer("seeds", None, "Trainings of each net.", lower_bound=1, **group)
-    flags.DEFINE_integer("iterations", None, "Steps of each training.", lower_bound=20, **group)
-    flags.DEFINE_integer("batch_size", None, "Images of a step.", lower_bound=1, **group)
-    flags.DEFINE_float("learning_rate", None, "The highest.", **group)
+    helps = {
+        flag: f"{text}; by default {defaults[flag]}."
+        for flag, text in (
+            ("seeds", "Trainings of each net"),
+            ("iterations", "Steps of each training"),
+            ("batch_size", "Images of a step"),
+            ("learning_rate", "The highest"),
+        )
+    }
+    flags.DEFINE_integer("seeds", None, helps["seeds"], lower_bound=1, **group)
+    flags.DEFINE_integer("iterations", None, helps["iterations"], lower_bound=20, **group)
+    flags.DEFINE_integer("batch_size", None, helps["batch_size"], lower_bound=1, **group)
+    flags.DEFINE_float("learning_rate", None, helps["learning_rate"], **group)
     precision_flags.define(values, _GROUP)
     flags.DEFINE_string(
         "output_dir",

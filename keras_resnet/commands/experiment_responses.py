@@ -53,7 +53,7 @@ def run(*models: str) -> None:
                 seen = (in_colour(batch, opened.channels) for batch, _ in batches)
                 responses[name] = layer_responses(opened.net, seen)
             except ValueError as error:
-                raise UserError(str(error)) from error
+                raise UserError(f"{path}: {error}") from error
         print(f"{name}: {len(responses[name])} layers of 3x3", flush=True)
     draw_responses(responses, folder / "responses.png")
     with (

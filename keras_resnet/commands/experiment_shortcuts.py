@@ -1,5 +1,7 @@
 """`keras-resnet experiment shortcuts`: options A, B and C and no shortcut, trained alike."""
 
+from typing import Any
+
 from absl import flags
 
 from keras_resnet.commands import data_flags, experiment_flags, precision_flags
@@ -8,10 +10,12 @@ from keras_resnet.models import architectures
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
 FLAGS = flags.FlagValues()
-experiment_flags.define(FLAGS, "shortcuts")
+_POINTS = 5  # tests of each training
+_SEEDS = 2
+_DEFAULTS: dict[str, Any] = {"iterations": 600, "batch_size": 128, "learning_rate": 0.1}
+experiment_flags.define(FLAGS, "shortcuts", {"seeds": _SEEDS, **_DEFAULTS})
 flags.DEFINE_integer("depth", 20, "Layers: 6n+2.", flag_values=FLAGS, module_name="The nets")
 
-_POINTS = 5  # tests of each training
 _CLAIM = (
     "Shortcuts without parameters (option A) are enough to address degradation; projections where dimensions "
     "grow (B) or everywhere (C) are slightly better, for more parameters (He et al. 2015, section 4.1)."
@@ -23,7 +27,7 @@ def run() -> None:
     if not architectures.is_cifar_depth(FLAGS.depth):
         raise UserError(f"--depth={FLAGS.depth} must be 6n+2 (8, 14, 20, ...) for a CIFAR net.")
     source = data_flags.source(FLAGS, FLAGS.dataset)
-    recipe = experiment_flags.recipe(FLAGS, source, points=_POINTS, iterations=600, batch_size=128)
+    recipe = experiment_flags.recipe(FLAGS, source, points=_POINTS, **_DEFAULTS)
     told = prepare_runtime()
     setup = experiment_flags.setup(FLAGS, source, recipe, points=_POINTS)
 
@@ -34,7 +38,7 @@ def run() -> None:
 
     print(told, flush=True)
     policy = precision_flags.policy(FLAGS)
-    outcomes = run_trainings(setup, shortcuts.trainings(FLAGS.depth, FLAGS.seeds or 2, policy))
+    outcomes = run_trainings(setup, shortcuts.trainings(FLAGS.depth, FLAGS.seeds or _SEEDS, policy))
     print("Measuring the time of a step, by turns.", flush=True)
     times = shortcuts.seconds_a_step(setup, FLAGS.depth, policy)
     table, verdict = shortcuts.table(outcomes, times), shortcuts.verdict(outcomes)

@@ -46,7 +46,7 @@ def run(model: str, image: str) -> None:
         layer = FLAGS.layer or feature_layer(opened.net)
         heat_map = grad_cam(opened.net, pixels[None], [number], layer=layer)[0]
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{opened.path}: {error}") from error
     name, probability = opened.class_names[number], f"{100 * probabilities[number]:.2f}%"
     draw_grad_cam(pixels, heat_map, output, f"{probability} {name}")
     told = f"{name}, {probability}, by {layer}" + ("" if heat_map.any() else ", where nothing speaks for it")

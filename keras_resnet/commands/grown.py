@@ -42,13 +42,16 @@ def identity(run: str | None, net: Architecture, source: Source, view: View, mea
             )
     blocks = list(zip(former.blocks_per_stage, net.blocks_per_stage, strict=True))
     if any(old > new for old, new in blocks) or former.blocks_per_stage == net.blocks_per_stage:
-        raise UserError(f"--grow_from={run} holds {former.name}, which is not shallower than {net.name}.")
+        raise UserError(
+            f"--grow_from={run} holds {former.name}, which is not shallower than {net.name}; give a "
+            "larger --depth."
+        )
     data_flags.check_classes(source.name, source, record.settings["classes"], run)
     seen = record.about["preprocessing"]
     if (seen["size"], seen["channels"]) != (view.size, source.channels):
         raise UserError(
             f"--grow_from={run} takes images of {seen['size']}x{seen['size']}x{seen['channels']}; here they "
-            f"are {view.size}x{view.size}x{source.channels}."
+            f"are {view.size}x{view.size}x{source.channels}; train on images of the same kind."
         )
     if seen["whole"] != view.whole:
         kinds = ("the centres of images", "whole images")

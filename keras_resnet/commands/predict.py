@@ -55,7 +55,9 @@ def _pictures(given: tuple[str, ...]) -> Iterator[tuple[str, pathlib.Path | byte
         if name == "-":
             contents = sys.stdin.buffer.read() if sys.stdin else b""
             if not contents:
-                raise UserError("- is for a picture on standard input, which is empty.")
+                raise UserError(
+                    "- is for a picture on standard input, which is empty; give it one, as by < photo.jpg."
+                )
             yield "standard input", contents
         elif pathlib.Path(name).is_dir():
             inside = pictures(pathlib.Path(name))
@@ -65,7 +67,10 @@ def _pictures(given: tuple[str, ...]) -> Iterator[tuple[str, pathlib.Path | byte
         elif pathlib.Path(name).exists():
             yield name, pathlib.Path(name)
         else:
-            raise UserError(f"{name}: there is no such file or folder.")
+            raise UserError(
+                f"{name}: there is no such file or folder; give pictures, folders of them, or - for one on "
+                "standard input."
+            )
 
 
 def _as_json(name: str, answers: list[tuple[str, float]]) -> str:

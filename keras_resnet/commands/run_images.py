@@ -29,7 +29,8 @@ def source(values: flags.FlagValues, record: Record, dataset: str | None = None)
     channels = record.about["preprocessing"]["channels"]
     if found.channels != channels:
         raise UserError(
-            f"--dataset={name} has images of {found.channels} channels; the run was trained on {channels}."
+            f"--dataset={name} has images of {found.channels} channels, and the run was trained on "
+            f"{channels}; give images of as many."
         )
     return found
 

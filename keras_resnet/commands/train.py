@@ -157,7 +157,8 @@ def _export(asked: "Asked", ready: "Ready", progress: Any) -> None:
     accuracy = f"{100 * (1 - test_error):.2f}% test accuracy"
     print(f"\n{net.name} on {source.name}: {accuracy} after {format_seconds(progress.seconds)}.")
     exported.tell(report, folder.path)
-    print(f"\nNext: {_next_command(net)}")
+    if source.name == "digits":
+        print(f"\nNext: {_next_command(net)}")
 
 
 def _next_command(net: Architecture) -> str:

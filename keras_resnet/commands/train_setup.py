@@ -80,7 +80,7 @@ def read_flags() -> Asked:
     exports = export_flags.exports(FLAGS, FLAGS.export, "export")
     view = view_flags.view(FLAGS, source, net)
     recipe_name, recipe = recipe_flags.recipe(FLAGS, source)
-    _check_unfreezing(recipe_name, recipe, net)
+    _check_unfreezing(recipe_name, recipe)
     bn_statistics.check(FLAGS.precise_bn, source, "precise_bn")
     per_pixel = view.whole if FLAGS.mean == "auto" else FLAGS.mean == "pixel"
     mean = (beginning and beginning.told) or ("per-pixel" if per_pixel else "per-channel")
@@ -195,15 +195,12 @@ def _check_stages(net: Architecture) -> None:
             )
 
 
-def _check_unfreezing(name: str, recipe: Recipe, net: Architecture) -> None:
+def _check_unfreezing(name: str, recipe: Recipe) -> None:
     if recipe.unfreeze and not (FLAGS.weights or FLAGS.grow_from):
         raise UserError(
             f"--recipe={name} is for nets that begin with weights from elsewhere; give --weights, or another "
             "recipe."
         )
-    for stage, _ in recipe.unfreeze:
-        if stage not in (*net.stages, "conv1", "head"):
-            raise UserError(f"--recipe={name} unfreezes {stage}, which {net.name} does not have.")
 
 
 def check_sharing(recipe: Recipe, replicas: int) -> None:
@@ -219,7 +216,7 @@ def check_sharing(recipe: Recipe, replicas: int) -> None:
         )
     if recipe.batch_size % replicas:
         raise UserError(
-            f"--batch_size={recipe.batch_size} must be a multiple of the number of devices, {replicas}."
+            f"--batch_size={recipe.batch_size} must be a multiple of {replicas}, the number of devices."
         )
     if recipe.batch_size // replicas % FLAGS.accumulate:
         raise UserError(

@@ -28,6 +28,7 @@ class BadImages:
         self._policy = policy
         self._most = most
         self._skipped: dict[str, set[str]] = {}
+        self._splits: dict[str, Split] = {}
         self._failure: UserError | None = None
 
     @property
@@ -55,12 +56,18 @@ class BadImages:
                 raise self._failure from error
             if "was expected to contain" in error.message:
                 if self.skipped:
+                    of = " and ".join(self._skipped)
                     raise UserError(
-                        f"{self.skipped} images cannot be decoded, and too few others are left to take their "
-                        "places; mend or remove them."
+                        f"{self.skipped} images of {of} cannot be decoded, and too few others are left to "
+                        "take their places; mend or remove them."
                     ) from error
+                places = " or ".join(
+                    f"{name}, of {split.size:,} images from {split.describe(0)} on,"
+                    for name, split in self._splits.items()
+                )
                 raise UserError(
-                    "The dataset holds fewer images than it says; its files are damaged: prepare it anew."
+                    f"The split {places} holds fewer images than it says: its files are damaged; prepare the "
+                    "dataset anew."
                 ) from error
             raise
 
@@ -88,6 +95,8 @@ class BadImages:
             start: the first position.
             step: from one position to the next.
         """
+
+        self._splits[split.name] = split
 
         def explain(key, positions):
             for position in positions.tolist():
@@ -126,7 +135,7 @@ class BadImages:
             reason = "it cannot be read"  # TensorFlow's message holds a path that is no UTF-8
         if self._policy == "raise":
             self._fail(
-                f"{name} cannot be decoded ({reason}). Mend or remove it, let `keras-resnet data validate "
+                f"{name} cannot be decoded ({reason}); mend or remove it, let `keras-resnet data validate "
                 "FOLDER` find others, or leave such images out with --bad_images=skip."
             )
         skipped = self._skipped.setdefault(split.name, set())

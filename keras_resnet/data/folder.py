@@ -47,8 +47,8 @@ def folder_source(name: str, validation_fraction: float) -> Source:
         unknown = sorted(set(_subfolders(test_folder)) - set(class_names))
         if unknown:
             raise UserError(
-                f"--dataset={name}: the class {unknown[0]!r} is in {test_folder.name} and not in train; its "
-                "pictures cannot be learnt."
+                f"--dataset={name}: the class {unknown[0]!r} is in {test_folder.name} and not in train; put "
+                "pictures of it there too, or remove it."
             )
         train, test = (_files(folder, class_names) for folder in (train_folder, test_folder))
         test_name = test_folder.name

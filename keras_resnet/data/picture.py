@@ -39,7 +39,7 @@ def seen_picture(
     try:
         contents = picture if isinstance(picture, bytes) else pathlib.Path(picture).read_bytes()
     except OSError as error:
-        raise UserError(f"{name} cannot be read ({error.strerror}).") from error
+        raise UserError(f"{name} cannot be read ({error.strerror}); give a picture that can be.") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd palettes and sizes that are still accepted

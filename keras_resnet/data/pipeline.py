@@ -99,7 +99,8 @@ class Pipeline:
         steps = self.steps_per_epoch(batch_size)
         if not steps:
             raise UserError(
-                f"--batch_size={batch_size} is more than the training images that can be decoded."
+                f"--batch_size={batch_size} is more than the training images of {self.source.name} that can "
+                "be decoded; make it smaller, or mend the others."
             )
         first_epoch, done = divmod(first_step, steps)
         mixer = Mixer(mixing, len(self.source.class_names)) if mixing else None

@@ -32,7 +32,7 @@ def find(
         _refuse_splits(name, train_split, validation_split)
         return folder_source(name, validation_fraction)
     if name.startswith((".", "/", "~")):
-        raise UserError(f"--dataset={name}: there is no such folder.")
+        raise UserError(f"--dataset={name}: there is no such folder; give one of pictures.")
     if name == "digits":
         _refuse_splits(name, train_split, validation_split)
         return _digits()
@@ -49,7 +49,9 @@ def find(
 def _refuse_splits(name: str, train_split: str | None, validation_split: str | None) -> None:
     for flag, split in (("train_split", train_split), ("validation_split", validation_split)):
         if split is not None:
-            raise UserError(f"--{flag}={split} is for datasets of TFDS; {name} has splits of its own.")
+            raise UserError(
+                f"--{flag}={split} is for datasets of TFDS; {name} has splits of its own: leave it out."
+            )
 
 
 def _digits() -> Source:

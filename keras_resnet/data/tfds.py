@@ -97,7 +97,10 @@ def tfds_source(
     fallback = next((split for split in ("validation", "test") if split in splits), None)
     validation_split = validation_split or fallback
     if validation_split is None:
-        raise UserError(f"--dataset={name} has no split to validate on; name one with --validation_split.")
+        raise UserError(
+            f"--dataset={name} has no split to validate on but {', '.join(splits)}; name one, or a part of "
+            "it, with --validation_split."
+        )
     return Source(
         name=name,
         class_names=tuple(features["label"].names),
@@ -167,7 +170,7 @@ def _split(builder: Any, name: str, flag: str, dataset: str) -> Split:
             "train[:80%]."
         ) from error
     if not info.num_examples:
-        raise UserError(f"{flag}={name} of {dataset} holds no images.")
+        raise UserError(f"{flag}={name} of {dataset} holds no images; it has {', '.join(splits)}.")
     if builder.info.file_format is not tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"--dataset={dataset} is stored as {builder.info.file_format.value}; prepare it as tfrecord, "

@@ -36,8 +36,8 @@ def answering(model: OpenedModel, views: Views, *, mirrored: bool = True) -> Ans
         return _over_crops(_in_colour(model.probabilities, model.channels), mirrored)
     if model.net is None:
         raise UserError(
-            f"--views=multi_scale needs a net that takes images of any size; {model.path} is made for "
-            f"{model.size}x{model.size}. Give the Keras model, or the run."
+            f"--views=multi_scale needs a net that takes images of any size, and {model.path} is made for "
+            f"{model.size}x{model.size}; give the Keras model, or the run."
         )
     try:
         dense = dense_answers(model.net, mirrored=mirrored)

@@ -78,7 +78,9 @@ def evaluate(
     """
     split = images if isinstance(images, Split) else _as_split(images)
     if ENSEMBLE in models:
-        raise UserError(f"A model cannot be called {ENSEMBLE}: that is all of them together.")
+        raise UserError(
+            f"A model cannot be called {ENSEMBLE}, which is all of them together; rename its folder."
+        )
     if not models or views not in VIEWS:
         raise ValueError(f"give at least one model, and views of {', '.join(VIEWS)}; got {views!r}.")
     _check(models, split)
@@ -95,7 +97,11 @@ def evaluate(
         split, distinct, _at_a_time(distinct), bad_images or BadImages(), start
     ):
         if not 0 <= labels.min() <= labels.max() < classes:
-            raise UserError(f"{split.name} has an image whose label is no number of the {classes} classes.")
+            wrong = labels[(labels < 0) | (labels >= classes)][0]
+            raise UserError(
+                f"{split.name} has an image of label {wrong}; give images of the {classes} classes of the "
+                f"models, with labels from 0 to {classes - 1}."
+            )
         of_views = dict(zip(distinct, shown, strict=True))
         pictures = _pictures(shown[0], distinct[0].kind)
         together, spent = np.zeros((len(labels), classes), "float32"), 0.0
@@ -114,7 +120,7 @@ def evaluate(
         if checkpoints is not None and checkpoints.due():
             _keep(checkpoints, tallies, done)
     if not tallies[names[0]].images:
-        raise UserError(f"{split.name} has no image to test on.")
+        raise UserError(f"{split.name} has no image to test on; give a split that has some.")
     return {name: Evaluation(tallies[name].scores(), clocks[name].images_per_second) for name in names}
 
 
@@ -155,7 +161,7 @@ def error(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]]) 
         wrong += int((answers(images).argmax(axis=1) != labels).sum())
         count += len(labels)
     if not count:
-        raise ValueError("batches must give at least one image.")
+        raise ValueError("batches must give at least one image; they gave none.")
     return wrong / count
 
 
@@ -180,19 +186,20 @@ def _check(models: Mapping[str, OpenedModel], split: Split) -> None:
         for number, (one, other) in enumerate(zip(first[1].class_names, model.class_names, strict=False)):
             if one != other:
                 raise UserError(
-                    f"{name} and {first[0]} have other classes: number {number} is {other} and {one}."
+                    f"{name} and {first[0]} have other classes: number {number} is {other} and {one}; test "
+                    "them apart."
                 )
         if len(model.class_names) != len(first[1].class_names):
             raise UserError(
                 f"{name} has {len(model.class_names)} classes and {first[0]} {len(first[1].class_names)}; an "
-                "ensemble needs the same ones."
+                "ensemble needs the same ones: test them apart."
             )
     image = split.read(None).element_spec[1]
     for name, model in models.items():
         if image.dtype != tf.string and image.shape[-1] not in (1, model.channels):
             raise UserError(
-                f"{name} takes images of {model.channels} channel(s); those of {split.name} have "
-                f"{image.shape[-1]}."
+                f"{name} takes images of {model.channels} channel(s), and those of {split.name} have "
+                f"{image.shape[-1]}; give another model or other images."
             )
 
 
@@ -252,7 +259,9 @@ def _count(
     try:
         tally.add(indices, labels, given, pictures)
     except ValueError as error:
-        raise UserError(f"{name} gives no probabilities for an image: {error}.") from error
+        raise UserError(
+            f"{name} gives no probabilities for an image: {error}; leave it out, or make it anew."
+        ) from error
 
 
 class _Clock:

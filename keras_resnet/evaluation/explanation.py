@@ -50,9 +50,9 @@ def grad_cam(
     _check_classifier(model)
     net = _with_map_and_logits(model, layer or feature_layer(model))
     if not len(images):
-        raise ValueError("images must be at least one.")
-    if classes is not None:
-        classes = _checked(classes, (len(images), net.outputs[1].shape[-1]))
+        raise ValueError("images must be at least one; got none.")
+    number = net.outputs[1].shape[-1]
+    asked = None if classes is None else _checked(classes, (len(images), number))
 
     # A graph leaves out the gradients of filters, which nobody asks for: oneDNN crashes in that of a 1x1
     # convolution of stride 2 for one image.
@@ -61,7 +61,7 @@ def grad_cam(
         with tf.GradientTape() as tape:
             tape.watch(images)  # or a map in front of all weights would not be on the tape
             maps, logits = net(images, training=False)
-            chosen = tf.argmax(logits, axis=1) if classes is None else classes
+            chosen = tf.argmax(logits, axis=1) if asked is None else asked
             own = tf.gather(logits, chosen, axis=1, batch_dims=1)
         gradients = tape.gradient(own, maps, unconnected_gradients="zero")
         alphas = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
@@ -125,7 +125,9 @@ def draw_grad_cam(picture: np.ndarray, heat_map: np.ndarray, path: str | os.Path
 def _check_classifier(model: keras.Model) -> None:
     tensors = [*(getattr(model, "inputs", None) or ()), *(getattr(model, "outputs", None) or ())]
     if [len(tensor.shape) for tensor in tensors] != [4, 2]:
-        raise ValueError(f"{model.name} is no Functional model from one image to the classes.")
+        raise ValueError(
+            f"{model.name} is no Functional model from one image to the classes, as Grad-CAM needs it."
+        )
     if any(getattr(layer, "data_format", None) == "channels_first" for layer in model.layers):
         raise ValueError(f"{model.name} has its channels first; Grad-CAM is for nets with theirs last.")
 

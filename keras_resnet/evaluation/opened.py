@@ -75,7 +75,8 @@ def open_model(path: str | os.PathLike, prefer: str = "model.tflite") -> OpenedM
             if (path / name).is_file():
                 return open_model(path / name)
         raise UserError(
-            f"{path} is a run that has not been finished: neither model.tflite nor model.keras is there."
+            f"{path} is a run that has not been finished: neither model.tflite nor model.keras is there; the "
+            "command that began it goes on with it."
         )
     raise UserError(
         f"{path} is none of a .tflite file, a .keras file, a SavedModel folder and the folder of a run."
@@ -101,7 +102,9 @@ def _open_tflite(path: pathlib.Path) -> OpenedModel:
         interpreter = Interpreter(os.fspath(path), num_threads=os.cpu_count())
         run = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is no TFLite file that can be opened ({_first_line(error)}).") from error
+        raise UserError(
+            f"{path} is no TFLite file that can be opened ({_first_line(error)}); export it again."
+        ) from error
     try:
         with zipfile.ZipFile(path) as archive:
             whole = bool(json.loads(archive.read(PREPROCESSING))["whole"])
@@ -138,7 +141,9 @@ def load_keras(path: pathlib.Path) -> "keras.Model":
         return load_model(path)
     except Exception as error:
         # Whatever Keras, HDF5 and ZIP make of a damaged file.
-        raise UserError(f"{path} is no Keras model that can be opened ({_first_line(error)}).") from error
+        raise UserError(
+            f"{path} is no Keras model that can be opened ({_first_line(error)}); save it again."
+        ) from error
 
 
 def opened_net(
@@ -237,12 +242,16 @@ def _open_saved_model(path: pathlib.Path) -> OpenedModel:
 
 def _check_names(path: pathlib.Path, names: Sequence[str], classes: int) -> None:
     if len(names) != classes:
-        raise UserError(f"The labels of {path} name {len(names)} classes; it has {classes}.")
+        raise UserError(
+            f"The labels of {path} name {len(names)} classes and it has {classes}; they must be a name a "
+            "line, one for each."
+        )
 
 
 def _foreign(path: pathlib.Path) -> UserError:
     return UserError(
-        f"{path} was not exported by this package: it lacks the names or preprocessing of its images."
+        f"{path} was not exported by this package: it lacks the names or preprocessing of its images; give "
+        "one that `keras-resnet export` wrote."
     )
 
 

@@ -33,10 +33,12 @@ def precise_batch_norm(
         ValueError: there is no image, or the model is not Functional.
     """
     if not getattr(model, "inputs", None) or len(model.inputs) != 1:
-        raise ValueError(f"{model.name} is not a Functional model with one input.")
+        raise ValueError(
+            f"{model.name} is not a Functional model with one input, which precise statistics need."
+        )
     values: dict[int, list] = {id(model.inputs[0]): [np.asarray(batch) for batch in batches]}
     if not values[id(model.inputs[0])]:
-        raise ValueError("batches must give at least one image.")
+        raise ValueError("batches must give at least one image; they gave none.")
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     # Nothing behind the last BN matters.
     last = max((place for place, layer in enumerate(layers) if isinstance(layer, _NORMALISATION)), default=-1)
@@ -119,7 +121,9 @@ def layer_responses(model: keras.Model, batches: Iterable[np.ndarray]) -> tuple[
         and id(layer.output) in normalised
     ]
     if not pairs:
-        raise ValueError(f"{model.name} has no 3x3 convolution that is followed by a BN.")
+        raise ValueError(
+            f"{model.name} has no 3x3 convolution that is followed by a BN, as the nets of this package have."
+        )
     with room_to_recurse():
         tapped = keras.Model(model.inputs, [output for _, output in pairs])
     sums, count = np.zeros((3, len(pairs))), 0
@@ -129,7 +133,7 @@ def layer_responses(model: keras.Model, batches: Iterable[np.ndarray]) -> tuple[
             values = np.asarray(values, "float64")
             sums[:, place] += (values.size, values.sum(), np.square(values).sum())
     if not count:
-        raise ValueError("batches must give at least one image.")
+        raise ValueError("batches must give at least one image; they gave none.")
     size, total, squares = sums
     deviations = np.sqrt(np.maximum(squares / size - np.square(total / size), 0))
     return tuple(

@@ -108,7 +108,7 @@ def export_run(
             for file in worse
         )
         raise UserError(
-            f"--max_accuracy_drop={exports.max_accuracy_drop:g}: {told}. What is worse was left out; the "
+            f"--max_accuracy_drop={exports.max_accuracy_drop:g}: {told}; what is worse was left out, and the "
             f"others are in {folder}."
         )
     return report

@@ -88,7 +88,10 @@ def _count(layer: keras.layers.Layer) -> LayerComplexity:
             )
         macs = math.prod(positions) * math.prod(layer.kernel.shape)
     elif parameters and not isinstance(layer, _FREE):
-        raise ValueError(f"The multiply-adds of {layer.name} ({type(layer).__name__}) are not known.")
+        raise ValueError(
+            f"The multiply-adds of {layer.name} ({type(layer).__name__}) are not known; give a net without "
+            "such a layer."
+        )
     return LayerComplexity(layer.name, shape, parameters, macs)
 
 

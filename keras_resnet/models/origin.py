@@ -47,7 +47,7 @@ def check_weights(weights: str | os.PathLike, architecture: Architecture) -> Non
         raise UserError(
             f"weights={weights} were trained with variant {made_for!r}, with the stride of a bottleneck on "
             f"its {'first 1x1' if made_for == 'v1' else '3x3'} convolution; they answer nonsense in "
-            f"{architecture.variant!r}. Leave variant out, or give variant={made_for!r}."
+            f"{architecture.variant!r}: leave variant out, or give variant={made_for!r}."
         )
 
 
@@ -111,7 +111,8 @@ def architecture_of(
     if not fitting or stem[2] > _MOST_CHANNELS or (len(head) == 2 and head[1] > _MOST_CLASSES):
         raise UserError(
             f"{name} has the weights of no net of the paper: {'-'.join(map(str, counts)) or 'no'} blocks, "
-            f"first convolution {stem}, head {head}."
+            f"first convolution {stem}, head {head}; those of ResNet-18, 34, 50, 101 and 152 and of CIFAR "
+            "nets of 6n+2 layers fit."
         )
     net = dataclasses.replace(fitting[0], shortcut=_shortcut(shapes, bottleneck))
     if net.shortcut == "A":
@@ -156,6 +157,6 @@ def public_weights(name: str, architecture: Architecture) -> registry.PublicWeig
         kind = "no shortcuts" if architecture.shortcut is None else f"shortcut {architecture.shortcut!r}"
         raise UserError(
             f"weights={name!r} are those of ResNets with shortcut 'B' for ImageNet; {architecture.name} with "
-            f"{kind} has no public weights."
+            f"{kind} has none: take such a net, or other weights."
         )
     return registry.find(name, architecture.depth)

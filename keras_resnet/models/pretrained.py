@@ -95,8 +95,8 @@ def _fitting(
     if problems:
         more = f", and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
         raise UserError(
-            f"The weights in {told} do not fit {net}: {', '.join(problems[:_TOLD])}{more}. Nothing was "
-            "changed."
+            f"The weights in {told} do not fit {net}: {', '.join(problems[:_TOLD])}{more}; nothing was "
+            "changed, and weights of the same net would fit."
         )
     return arrays
 

@@ -34,7 +34,9 @@ def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -
         elif found := _BLOCK_OUTPUT.fullmatch(layer.name):
             tensors[f"C{found[1]}"] = layer.output  # the last of a stage stays
     if not tensors:
-        raise ValueError(f"{model.name} has no layers called as this package's; it has no levels to give.")
+        raise ValueError(
+            f"{model.name} has no layers called as this package's, and so no levels; give a net of it."
+        )
     wanted = tensors if levels is None else levels
     for level in wanted:
         if level not in tensors:

@@ -92,7 +92,10 @@ def ResNet(
         sources = keras.utils.get_source_inputs(x)
         inputs = sources[0] if len(sources) == 1 else sources
     else:
-        inputs = x = keras.Input(tensor=input_tensor)
+        raise ValueError(
+            f"`input_tensor` must be a Keras tensor, as keras.Input() gives one; got "
+            f"{type(input_tensor).__name__}."
+        )
 
     x = _stem(x, architecture)
     blocks = _plan(architecture, output_stride, drop_path)
@@ -176,7 +179,9 @@ def _input_shape(input_shape: Shape, architecture: Architecture, include_top: bo
         return (3, *size) if first else (*size, 3)
     shape = tuple(input_shape)
     if len(shape) != 3:
-        raise ValueError(f"`input_shape` must be a tuple of three integers; got {input_shape}.")
+        raise ValueError(
+            f"`input_shape` must be a tuple of three integers, as (224, 224, 3); got {input_shape}."
+        )
     smallest = architecture.total_stride
     if any(side is not None and side < smallest for side in (shape[1:] if first else shape[:2])):
         raise ValueError(

@@ -204,7 +204,7 @@ def check_arrays(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) 
     if wrong:
         raise UserError(
             f"{checkpoint.path} is a checkpoint of another net: it has {'; '.join(wrong[:3])}"
-            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}."
+            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; remove it, or take another folder."
         )
 
 

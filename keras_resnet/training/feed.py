@@ -42,14 +42,17 @@ def as_training_data(data: "TrainingData | tf.data.Dataset") -> TrainingData:
     steps = int(data.cardinality())
     if steps < 1:
         raise ValueError(
-            "train_data must know how many batches it has; give it one by "
-            "dataset.apply(tf.data.experimental.assert_cardinality(n))."
+            f"train_data must know how many batches it has, one at least, and has a cardinality of {steps}; "
+            "give it one by dataset.apply(tf.data.experimental.assert_cardinality(n))."
         )
     steps -= any(labels.shape[0] != size for _, labels in data.skip(steps - 1))
 
     def batches(first_step, worker, workers):
         if size % workers:
-            raise ValueError(f"batches of {size} images cannot be shared out to {workers} workers.")
+            raise ValueError(
+                f"batches of {size} images cannot be shared out to {workers} workers; their size must be a "
+                "multiple of that."
+            )
         return (
             whole.repeat()
             .skip(first_step % steps)
@@ -89,7 +92,7 @@ class EvaluationData:
                 tf.constant(counted),
             )
         if images is None or labels is None:
-            raise UserError("There is no image to test on.")
+            raise UserError("The test batches give no image to test on; give at least one.")
         while self._place.workers > 1:
             again = [tf.repeat(part[:1], self._size, axis=0) for part in (images, labels)]
             yield (*again, tf.zeros(self._size))

@@ -347,9 +347,8 @@ class _Loop:
         if rollbacks >= self._max_rollbacks or not self.resume():
             good = f"the last good checkpoint is {last}; " if last else ""
             again = f", after going back {rollbacks} times" if rollbacks else ""
-            raise UserError(
-                f"{what}{again}; {good}lower --learning_rate, or go back and lower it by --on_nan=rollback."
-            )
+            back = "" if self._max_rollbacks else ", or go back and lower it by --on_nan=rollback"
+            raise UserError(f"{what}{again}; {good}lower --learning_rate{back}.")
         self.progress.rollbacks, self._rate.factor = rollbacks + 1, factor * _AFTER_ROLLBACK
         print(
             f"\nWARNING: {what}; back to step {self.progress.step:,}, with a tenth of the learning rate.",
@@ -366,8 +365,8 @@ class _Loop:
         steps = total(self._strategy, self.progress.step)
         if steps != self.progress.step * self._strategy.num_replicas_in_sync:
             raise UserError(
-                f"The workers do not find the same checkpoint; this one is at step {self.progress.step:,}. "
-                "--output_dir must be a folder that all machines share."
+                f"The workers do not find the same checkpoint, and this one is at step "
+                f"{self.progress.step:,}; --output_dir must be a folder that all machines share."
             )
 
 

@@ -10,12 +10,13 @@ from keras_resnet.weights.pixels import Pixels
 _LARGEST_SIDE = 4096
 
 
-def normalisation_of(named: Named, channels: int) -> np.ndarray | Pixels | None:
+def normalisation_of(named: Named, channels: int, name: str) -> np.ndarray | Pixels | None:
     """What weights want to be done with plain pixels, or None where they do not tell.
 
     Args:
         named: of a net trained here, its mean image; of others, as those who publish them say.
         channels: of the images that are to be seen; a mean of another number of channels becomes a grey one.
+        name: of the file, for messages.
 
     Raises:
         UserError: the mean is no image.
@@ -25,7 +26,7 @@ def normalisation_of(named: Named, channels: int) -> np.ndarray | Pixels | None:
         return named.layout.pixels
     *sides, last = stored.shape or (0,)
     if len(sides) not in (0, 2) or max(sides, default=1) > _LARGEST_SIDE or last not in (1, 3):
-        raise UserError(f"The mean image of the weights has an odd shape, {stored.shape}; use another file.")
+        raise UserError(f"The mean image in {name} has an odd shape, {stored.shape}; use another file.")
     mean = np.asarray(stored.read(), "float32")
     if mean.shape[-1] != channels:
         mean = np.repeat(mean.mean(axis=-1, keepdims=True), channels, axis=-1)

@@ -32,6 +32,10 @@ _DATA = {"dataset": str}
 _PREPROCESSING = {"channels": int, "size": int, "whole": bool}
 _RESULTS = {"accuracy": float, "test_error": float, "seconds": float}
 
+# What is told of another run: settings, and letters of each; these are whole sentences.
+_TOLD, _LETTERS = 6, 40
+_SENTENCES = ("source", "expected")
+
 _Kind = TypeVar("_Kind")
 
 
@@ -44,11 +48,13 @@ class Record:
             else the flags chose.
         about: what is good to know of it besides.
         results: of the finished run, plain values by name; or None.
+        where: it was read, for messages.
     """
 
     settings: Mapping[str, Any]
     about: Mapping[str, Any]
     results: Any = None
+    where: str = dataclasses.field(default=_RECORD, compare=False)
 
     @property
     def architecture(self) -> Architecture:
@@ -57,7 +63,7 @@ class Record:
         Raises:
             UserError: the record is damaged or of another version.
         """
-        return _made(Architecture, self.settings)
+        return _made(Architecture, self.settings, self.where)
 
     @property
     def recipe(self) -> Recipe:
@@ -66,21 +72,22 @@ class Record:
         Raises:
             UserError: the record is damaged or of another version.
         """
-        _check_has(self.settings, {"mixing": dict})
-        return _made(Recipe, {**self.settings, "mixing": _made(Mixing, self.settings["mixing"])})
+        _check_has(self.settings, {"mixing": dict}, self.where)
+        mixing = _made(Mixing, self.settings["mixing"], self.where)
+        return _made(Recipe, {**self.settings, "mixing": mixing}, self.where)
 
 
-def _made(kind: type[_Kind], settings: Mapping[str, Any]) -> _Kind:
+def _made(kind: type[_Kind], settings: Mapping[str, Any], where: str) -> _Kind:
     """Of the values of its fields, as they were before JSON made lists of tuples."""
     names = [field.name for field in dataclasses.fields(cast(Any, kind))]
-    _check_has(settings, dict.fromkeys(names, object))
+    _check_has(settings, dict.fromkeys(names, object), where)
     try:
         return kind(**{name: _with_tuples(settings[name]) for name in names})
     except (TypeError, ValueError) as error:
-        raise UserError(f"{_RECORD} is damaged ({error}); train anew.") from error
+        raise UserError(f"{where} is damaged ({error}); train anew.") from error
 
 
-def _check_has(part: Mapping[str, Any], needed: Mapping[str, type]) -> None:
+def _check_has(part: Mapping[str, Any], needed: Mapping[str, type], where: str) -> None:
     """See that a part of a record has these values, of these types.
 
     Raises:
@@ -89,7 +96,7 @@ def _check_has(part: Mapping[str, Any], needed: Mapping[str, type]) -> None:
     for name, kind in needed.items():
         if name not in part or not isinstance(part[name], kind):
             raise UserError(
-                f"{_RECORD} lacks {name}: the run is of another version of this package; use that one, or "
+                f"{where} lacks {name}: the run is of another version of this package; use that one, or "
                 "train anew."
             )
 
@@ -98,12 +105,18 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
+def _cut(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}..."
+
+
 def read_record(folder: str | os.PathLike) -> Record | None:
     """What is recorded of the run in this folder, or None where there is none."""
     try:
-        read = json.loads(pathlib.Path(folder, _RECORD).read_text())
+        path = pathlib.Path(folder, _RECORD)
+        read = json.loads(path.read_text())
         results = None if read["results"] is None else dict(read["results"])
-        return Record(dict(read["settings"]), dict(read["about"]), results)
+        return Record(dict(read["settings"]), dict(read["about"]), results, str(path))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -119,11 +132,14 @@ def finished_record(folder: str | os.PathLike, told: str) -> Record:
     """
     record = read_record(folder)
     if record is None or record.results is None or not pathlib.Path(folder, MODEL).is_file():
-        raise UserError(f"{told} is not the folder of a finished run, with {_RECORD} and {MODEL}.")
+        raise UserError(
+            f"{told} is not the folder of a finished run, with {_RECORD} and {MODEL}; give one that "
+            "`keras-resnet train` has finished."
+        )
     for part, needed in ((record.settings, _SETTINGS), (record.about, _ABOUT), (record.results, _RESULTS)):
-        _check_has(part, needed)
-    _check_has(record.about["data"], _DATA)
-    _check_has(record.about["preprocessing"], _PREPROCESSING)
+        _check_has(part, needed, record.where)
+    _check_has(record.about["data"], _DATA, record.where)
+    _check_has(record.about["preprocessing"], _PREPROCESSING, record.where)
     return record
 
 
@@ -158,7 +174,10 @@ class RunFolder:
             UserError: one sentence that names the flag to change.
         """
         if self._run_name == ".." or pathlib.PurePath(self._run_name).name != self._run_name:
-            raise UserError(f"--run_name={self._run_name} must be a plain folder name.")
+            raise UserError(
+                f"--run_name={self._run_name} must be a plain folder name; --output_dir takes what is "
+                "above it."
+            )
         check_writable(self.path, f"--output_dir={self.path.parent}")
         if not self.path.exists() or not any(self.path.iterdir()):
             return
@@ -171,9 +190,12 @@ class RunFolder:
         theirs = record.settings
         differing = [key for key in {**theirs, **self.settings} if theirs.get(key) != self.settings.get(key)]
         if differing:
-            what = ", ".join(" ".join(f"{key}={theirs.get(key)}".split()) for key in differing)
+            # The recipe's name stands for what it says of itself.
+            telling = [key for key in differing if key not in _SENTENCES] or differing
+            what = ", ".join(f"{key}={_cut(theirs.get(key))}" for key in telling[:_TOLD])
+            more = f" and {len(telling) - _TOLD} more" if len(telling) > _TOLD else ""
             raise UserError(
-                f"--run_name={self.path.name}: {self.path} holds another run, with {what}; "
+                f"--run_name={self.path.name}: {self.path} holds another run, with {what}{more}; "
                 "give another --run_name or remove the folder."
             )
 
@@ -196,4 +218,5 @@ class RunFolder:
 
     def _write(self, record: Record) -> None:
         with atomic(self / _RECORD) as written:
-            written.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+            kept = {"settings": record.settings, "about": record.about, "results": record.results}
+            written.write_text(json.dumps(kept, indent=2) + "\n")

@@ -104,7 +104,9 @@ class _BrokenOff(_Failure):
 def _download(url: str, path: pathlib.Path, hashes: dict[str, str], what: str, tell: Tell) -> bool:
     """Put the file in its place, or give False where another process did meanwhile."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise UserError(f"{what} cannot be downloaded from {url}, which is neither https nor http.")
+        raise UserError(
+            f"{what} cannot be downloaded from {url}, which is neither https nor http; put it at {path}."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part_of(path, what, tell) as part:
         if path.exists():

@@ -61,7 +61,9 @@ def open_hdf5_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]]:
         except (*_BROKEN, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
             raise _damaged(path, error) from error
         if not arrays:
-            raise UserError(f"{path} holds no weights of a Keras model.")
+            raise UserError(
+                f"{path} holds no weights of a Keras model; save them again, by model.save_weights()."
+            )
         yield {name: _stored(array, path) for name, array in arrays.items()}
 
 

@@ -125,7 +125,7 @@ def _from_torch(stored: Mapping[str, Stored], path: object) -> dict[str, Stored]
         axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(len(array.shape))
         name = _torch_name(key)
         if name in arrays:
-            raise UserError(f"{path} has {name} twice; one of them would be lost.")
+            raise UserError(f"{path} has {name} twice; save it again with one of them.")
         arrays[name] = array.transposed(*axes) if axes and name != key else array
     return arrays
 

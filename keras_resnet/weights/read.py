@@ -20,7 +20,7 @@ def check_file(path: str | os.PathLike) -> None:
         UserError: there is no such file, or it has another suffix.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path}: there is no such file.")
+        raise UserError(f"{path}: there is no such file; give one that ends in {', '.join(SUFFIXES)}.")
     if not os.fspath(path).endswith(SUFFIXES):
         raise UserError(f"{path} is no file of weights that can be read: those end in {', '.join(SUFFIXES)}.")
 

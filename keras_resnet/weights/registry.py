@@ -211,11 +211,12 @@ def find(name: str, depth: int) -> PublicWeights:
     Raises:
         UserError: there are none; the message says which there are.
     """
+    collection = name
     if name == IMAGENET:
-        name = "keras-imagenet" if ("keras-imagenet", depth) in _BY_NAME else "torchvision-v1"
-    if name not in NAMES:
+        collection = "keras-imagenet" if ("keras-imagenet", depth) in _BY_NAME else "torchvision-v1"
+    if collection not in NAMES:
         raise UserError(f"{name} names no public weights; there are {', '.join((IMAGENET, *NAMES))}.")
-    if (name, depth) not in _BY_NAME:
-        depths = ", ".join(str(there) for there_name, there in _BY_NAME if there_name == name)
+    if (collection, depth) not in _BY_NAME:
+        depths = ", ".join(str(there) for there_name, there in _BY_NAME if there_name == collection)
         raise UserError(f"{name} has no weights of a ResNet-{depth}; it has those of {depths}.")
-    return _BY_NAME[name, depth]
+    return _BY_NAME[collection, depth]

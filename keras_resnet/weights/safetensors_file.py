@@ -37,7 +37,9 @@ def open_safetensors_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             yield {
-                name: Stored(tuple(file.get_slice(name).get_shape()), functools.partial(_read, file, name))
+                name: Stored(
+                    tuple(file.get_slice(name).get_shape()), functools.partial(_read, file, name, path)
+                )
                 for name in file.keys()  # noqa: SIM118  (it is no dict)
             }
     except safetensors.SafetensorError as error:
@@ -46,11 +48,13 @@ def open_safetensors_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]
         ) from error
 
 
-def _read(file: Any, name: str) -> np.ndarray:
+def _read(file: Any, name: str, path: str | os.PathLike) -> np.ndarray:
     try:
         return file.get_tensor(name)
     except (AttributeError, TypeError) as error:
-        raise UserError(f"{name[:_SHOWN]} has numbers of a type that NumPy does not know.") from error
+        raise UserError(
+            f"{name[:_SHOWN]} of {path} has numbers of a type that NumPy does not know; save it as float32."
+        ) from error
 
 
 def _not_plain(path: str | os.PathLike, architecture: object) -> UserError:

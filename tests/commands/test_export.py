@@ -100,7 +100,7 @@ def test_a_web_page_goes_with_its_worse_net(run, monkeypatch):
     )
     monkeypatch.setattr("keras_resnet.export.exports.litertjs_folder", lambda folder: folder)
     (run / "web").mkdir()
-    with pytest.raises(UserError, match=r"model\.tflite has .* What is worse was left out"):
+    with pytest.raises(UserError, match=r"model\.tflite has .* what is worse was left out"):
         _export(run, "--tflite=float32", "--web", "--litertjs=npm", "--max_accuracy_drop=0")
     assert not (run / "web").exists()
     assert not (run / "model.tflite").exists()

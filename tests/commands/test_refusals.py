@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from keras_resnet.commands import experiment_degradation, train_flags
+from keras_resnet.commands.main import main
+
 # All in one process: the start of Python takes longer than a refusal.
 _RUN = """
 import contextlib, io, json, sys
@@ -74,6 +77,25 @@ REFUSALS = [
     ("train --precise_bn=0", "--precise_bn=0"),
     ("train --precise_bn=2000", "--precise_bn=2000 is more than the 1,442 training images of digits"),
     ("train --grow_from=nowhere", "--grow_from=nowhere is not the folder of a finished run"),
+    ("train --recipe=finetune", "--recipe=finetune is for nets that begin with weights from elsewhere"),
+    ("train --weights=nowhere", "--weights=nowhere must be a finished run, a file of weights or a name of"),
+    ("train --weights=imagenet", "--depth is missing: --weights=imagenet are of several nets"),
+    ("train --weights=imagenet --depth=20", "weights='imagenet' are those of ResNets with shortcut 'B'"),
+    ("train --weights=imagenet --depth=18 --mean=pixel", "bring what they subtract; leave --mean out"),
+    ("train --weights=tests", "--weights=tests is not the folder of a finished run, with run.json and"),
+    ("convert imagenet", "OUT is missing: keras-resnet convert IN OUT"),
+    ("convert imagenet net.h5", "net.h5 must end in .weights.h5 (weights alone) or .keras (a model)"),
+    ("convert imagenet net.keras", "--depth is missing: imagenet is for several nets"),
+    ("convert imagenet net.keras --depth=20", "imagenet has no weights of a ResNet-20; it has those of 18"),
+    ("convert nowhere net.keras", "nowhere is no file, and none of the names of public weights: imagenet, "),
+    ("convert pyproject.toml net.keras", "pyproject.toml is no file of weights that can be read: those end"),
+    ("convert train.py net.keras --depth=18", "--depth=18 is for names of public weights; train.py tells"),
+    ("data", "there is no command 'data'"),
+    ("data inspect ./nowhere", "--dataset=./nowhere: there is no such folder; give one of pictures"),
+    ("data validate nowhere", "nowhere is no folder; give the one that holds the classes' folders"),
+    ("data validate tests/commands", "tests/commands holds no pictures; they end in .jpg"),
+    ("predict net.tflite tests/commands", "tests/commands holds no pictures; they end in .jpg"),
+    ("predict net.tflite -", "- is for a picture on standard input, which is empty; give it one"),
     ("precise_bn", "RUN is missing: keras-resnet precise_bn RUN"),
     ("precise_bn nowhere", "nowhere is not the folder of a finished run"),
     ("experiment degradation --depths=20", "--depths=20 must be two depths or more"),
@@ -191,6 +213,25 @@ def test_help(arguments):
     assert not told["slow"]
     flags = ["--depth", "--shortcut"] if len(arguments) == 2 else ["train", "inspect"]
     assert all(word in told["out"] for word in flags)
+
+
+def test_each_flags_name_stands_apart_from_its_help(capsys):
+    for command in (train_flags, experiment_degradation):
+        name = command.__name__.rpartition(".")[2].removesuffix("_flags").replace("_", " ")
+        assert main([*name.split(), "--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert {line.split()[0][2:] for line in lines if line.startswith("  --")} == set(command.FLAGS)
+
+
+def test_experiments_tell_what_they_take_where_nothing_is_given(capsys):
+    told = {}
+    for name in ("degradation", "shortcuts"):
+        assert main(["experiment", name, "--help"]) == 0
+        told[name] = capsys.readouterr().out
+    assert "Trainings of each net; by default 3." in told["degradation"]
+    assert "Steps of each training; by default 300, and 440 with --quick." in told["degradation"]
+    assert "Trainings of each net; by default 2." in told["shortcuts"]
+    assert "The highest; by default 0.1." in told["shortcuts"]
 
 
 def test_folder_of_another_run_is_refused(tmp_path):

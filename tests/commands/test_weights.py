@@ -128,12 +128,13 @@ def _pictures(folder):
     return folder
 
 
-def test_other_classes_get_a_new_head(run, tmp_path):
+def test_other_classes_get_a_new_head(run, tmp_path, capsys):
     pictures = _pictures(tmp_path / "pictures")
     assert _finetune(run, tmp_path, f"--dataset={pictures}", "--batch_size=8") == 0
     tuned = load_model(tmp_path / "tuned" / "model.keras")
     assert tuned.output_shape == (None, 3)
     assert tuned.input_shape == (None, 8, 8, 3)
+    assert "Next:" not in capsys.readouterr().out  # which is the way through the digits
 
 
 def test_public_weights_bring_variant_and_preprocessing(torch_file, tmp_path, capsys):

@@ -161,6 +161,12 @@ def test_zero_gamma_begins_each_branch_at_zero(depth, last):
     assert all(np.all(np.asarray(layer.gamma) == 1) for layer in bns if layer.name not in zero)
 
 
+@pytest.mark.parametrize("given", [IMAGES, "images"], ids=["array", "text"])
+def test_what_is_no_tensor_of_keras_is_refused_to_build_upon(given):
+    with pytest.raises(ValueError, match=f"`input_tensor` must be a Keras .*; got {type(given).__name__}"):
+        resnet.CifarResNet(8, input_tensor=given)
+
+
 def test_zero_gamma_is_for_new_nets(tmp_path):
     path = tmp_path / "net.weights.h5"
     _small().save_weights(path)

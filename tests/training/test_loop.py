@@ -358,7 +358,7 @@ def test_a_rollback_lowers_the_learning_rate_and_gives_up_in_the_end(tmp_path, c
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: rates.append(logs["learning_rate"])
     )
-    with pytest.raises(UserError, match="after going back 2 times"):
+    with pytest.raises(UserError, match=r"after going back 2 times; .*; lower --learning_rate\.$"):
         train(
             _dense(),
             _poisoned(7),

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -57,6 +58,26 @@ def test_another_run_is_refused_by_what_differs(tmp_path):
         RunFolder(tmp_path, "run", {**SETTINGS, "depth": 32}).check()
 
 
+def test_of_a_run_with_another_recipe_what_is_long_is_left_out(tmp_path):
+    recorded = dataclasses.asdict(RECIPES["cifar"])
+    RunFolder(tmp_path, "run", {**recorded, "recipe": "cifar", "dataset": "/data/" + "x" * 300}).start()
+    asked = {**dataclasses.asdict(RECIPES["modern"]), "recipe": "modern", "dataset": "digits"}
+    with pytest.raises(UserError) as refused:
+        RunFolder(tmp_path, "run", asked).check()
+    told = str(refused.value)
+    assert "holds another run, with " in told
+    assert re.search(r" and \d+ more; give another --run_name", told)
+    assert recorded["source"] not in told
+    assert recorded["expected"] not in told
+    assert len(told) < len(str(tmp_path)) + 400
+
+
+def test_of_a_run_that_differs_by_a_long_value_its_beginning_is_told(tmp_path):
+    RunFolder(tmp_path, "run", {"source": "a very" + " long" * 50}).start()
+    with pytest.raises(UserError, match=r"with source=a very long [long ]{20,40}\.\.\.; give another"):
+        RunFolder(tmp_path, "run", {"source": "short"}).check()
+
+
 def test_other_files_are_refused_and_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
@@ -102,12 +123,12 @@ def test_a_record_that_lacks_what_commands_need_is_refused(tmp_path, part, name,
     record = json.loads(path.read_text())
     record[part][name] = value
     path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"run\.json lacks \w+: the run is of another version"):
+    with pytest.raises(UserError, match=r"run/run\.json lacks \w+: the run is of another version"):
         finished_record(tmp_path / "run", "RUN")
 
 
 def test_a_record_of_no_net_is_damaged(tmp_path):
     net = {**dataclasses.asdict(architectures.cifar(20)), "filters": 16}
     RunFolder(tmp_path, "run", net).start()
-    with pytest.raises(UserError, match=r"run\.json is damaged \(.*\); train anew"):
+    with pytest.raises(UserError, match=r"run/run\.json is damaged \(.*\); train anew"):
         _ = read_record(tmp_path / "run").architecture
