@@ -42,6 +42,11 @@ def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
     """`main`, and the end of the process with its status."""
     try:
         status = main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads the output has enough. Python would complain of the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     except Exception:
         traceback.print_exc()
         status = 1
@@ -91,9 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, flags.Error) as error:
         return _refuse(name, str(error))
     except BrokenPipeError:
-        # Who reads the output has enough. Python would complain of the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise  # which is no error of a file
     except OSError as error:
         return _refuse(name, f"{error.filename or 'a file'}: {error.strerror or error}.")
     except Interrupted as stopped:

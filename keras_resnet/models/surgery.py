@@ -10,7 +10,7 @@ from keras_resnet.models.deep import room_to_recurse
 
 # The layers whose kernel has the output channels on its last axis and whose output BN may scale.
 _FOLDABLE = (keras.layers.Conv2D, keras.layers.Dense)
-_NOT_FUNCTIONAL = "{} is not a Functional model; only those can be changed."
+_NOT_FUNCTIONAL = "{} is not a Functional model; make it one, as keras.Model(inputs, outputs)."
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:

@@ -16,4 +16,4 @@ def run_train(*flags):
 def run_command(*arguments, **options):
     """`keras-resnet`, with a command and its flags."""
     command = [sys.executable, "-m", "keras_resnet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, check=False, **{"text": True, **options})
+    return subprocess.run(command, check=False, **{"capture_output": True, "text": True, **options})

@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from pictures import write_folder
 from running import run_command, run_train
 
 import keras_resnet
+from keras_resnet.commands.main import main
 from keras_resnet.data import digits
 from keras_resnet.evaluation import precise_batch_norm
 
@@ -63,6 +65,27 @@ def test_precise_statistics_of_another_training_take_another_folder(shallow, tmp
     again = run_command("precise_bn", base, "--images=10")
     assert again.returncode == 2
     assert "run-precise_bn holds another run, with precise_bn_of=" in again.stderr
+
+
+def test_precise_statistics_are_no_place_for_the_run_itself_or_a_part_of_one(shallow, tmp_path, capsys):
+    assert main(["precise_bn", str(shallow), "--run_name=run"]) == 2
+    assert "--run_name=run is the run itself, which stays as it is" in capsys.readouterr().err
+    part = shutil.copytree(shallow, tmp_path / "part", ignore=shutil.ignore_patterns("curves.png"))
+    assert main(["precise_bn", str(part)]) == 2
+    assert f"{part} lacks curves.png, which a finished run has" in capsys.readouterr().err
+
+
+def test_a_run_is_not_exported_on_images_of_other_channels(shallow, tmp_path, capsys):
+    pictures = write_folder(tmp_path)
+    part = shutil.copytree(shallow, tmp_path / "run")
+    record = json.loads((part / "run.json").read_text())
+    record["settings"]["classes"] = ["church", "flower"]
+    (part / "run.json").write_text(json.dumps(record))
+    assert main(["export", str(part), "--saved_model", f"--dataset={pictures}"]) == 2
+    told = capsys.readouterr().err
+    assert f"--dataset={pictures} has images of 3 channels, and the run was trained on 1; give" in told
+    assert main(["export", str(part), "--saved_model", "--dataset=digits"]) == 2
+    assert "number 0 is 0, and was church; give images of the same classes" in capsys.readouterr().err
 
 
 def test_a_deeper_net_grows_from_a_run(shallow, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from pictures import kinds, write_folder
 from running import run_command
 
+from keras_resnet.commands import data_validate
 from keras_resnet.commands.main import main
 
 
@@ -61,6 +62,25 @@ def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
     with PIL.Image.open(tmp_path / "pets-samples.png") as sheet:
         assert sheet.size == (8 * 64, 3 * (64 + 14))
     assert folder.is_dir()
+
+
+def test_inspect_counts_what_cannot_be_read(tmp_path, capsys):
+    write_folder(tmp_path / "pets")
+    (tmp_path / "pets" / "train" / "church" / "bad.jpg").write_bytes(b"no picture")
+    output = f"--output={tmp_path / 'sheet.png'}"
+    status, out, _ = _run(
+        capsys, "data", "inspect", tmp_path / "pets", "--image_size=64", "--bad_images=skip", output
+    )
+    assert status == 0
+    assert f"1 cannot be read; `keras-resnet data validate {tmp_path / 'pets'}` names those" in out
+    assert "bad.jpg" in out
+
+
+def test_validate_tells_how_far_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data_validate, "_SECONDS_BETWEEN_LINES", -1)
+    status, out, err = _run(capsys, "data", "validate", write_folder(tmp_path), "--processes=1")
+    assert (status, out) == (0, "24 pictures, 0 of them unusable.\n")
+    assert "12 of 24 files, about " in err
 
 
 def test_inspect_the_digits(tmp_path, capsys):

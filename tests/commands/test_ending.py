@@ -1,14 +1,17 @@
 """How a command ends when something ends it."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
+from running import run_command
 
-from keras_resnet.commands import main
+from keras_resnet.commands import main, weights
 
 
 @pytest.fixture
@@ -59,3 +62,38 @@ main.run_and_exit(["weights"])
     assert result.returncode == 1
     assert result.stderr.endswith("RuntimeError: a fault\n")
     assert "Traceback" in result.stderr
+
+
+def _raise(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [["weights"], ["weights", "--json"], ["inspect", "--help"], ["--help"]])
+def test_who_reads_no_further_gets_no_traceback(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    try:
+        result = run_command(
+            *arguments, capture_output=False, stdout=writer, stderr=subprocess.PIPE, env=buffered
+        )
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_error_of_the_disk_is_a_sentence_with_the_file(monkeypatch, capsys):
+    monkeypatch.setattr(weights, "run", _raise(OSError(errno.ENOSPC, "No space left on device", "a.csv")))
+    assert main.main(["weights"]) == 2
+    assert capsys.readouterr().err == "keras-resnet weights: a.csv: No space left on device.\n"
+
+
+def test_a_command_can_be_called_outside_the_main_thread(capsys):
+    told = []
+    thread = threading.Thread(target=lambda: told.append(main.main(["weights"])))
+    thread.start()
+    thread.join()
+    assert told == [0]

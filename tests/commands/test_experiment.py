@@ -1,11 +1,13 @@
 import csv
 import json
 
+import keras
 import PIL.Image
 import pytest
 from running import run_command
 
 import keras_resnet
+from keras_resnet import export
 from keras_resnet.commands.main import main
 
 SMALL = ("--dataset=digits", "--batch_size=32", "--seeds=1")
@@ -76,6 +78,22 @@ def test_responses_of_a_net_of_colours_to_grey_images(here, tmp_path):
     status, out, _ = here("responses", tmp_path / "net.keras", *options)
     assert status == 0
     assert "net.keras: 7 layers of 3x3" in out
+
+
+def test_responses_of_what_has_no_such_layers_are_refused_by_path(here, tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    dense = keras.Model(inputs, outputs, name="dense")
+    dense.save(tmp_path / "dense.keras")
+    export.tflite(dense, tmp_path / "dense.tflite")
+    for name, says in (
+        ("dense.keras", "dense.keras: dense has no 3x3 convolution that is followed by a BN, as"),
+        ("dense.tflite", "dense.tflite has no layers to look into; give the Keras model, or the run."),
+    ):
+        options = ("--dataset=digits", "--images=50", f"--output_dir={tmp_path}")
+        status, _, errors = here("responses", tmp_path / name, *options)
+        assert status == 2
+        assert says in errors.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -160,6 +160,18 @@ def test_public_weights_bring_variant_and_preprocessing(torch_file, tmp_path, ca
     assert "they are normalised as the public weights want them inside every file" in card
 
 
+def test_weights_without_a_head_are_converted_without_one(tmp_path, capsys):
+    source, target = tmp_path / "headless.keras", tmp_path / "headless.weights.h5"
+    model = resnet.CifarResNet(8, include_top=False, input_shape=(8, 8, 1))
+    model.save(source)
+    assert _run("convert", source, target) == 0
+    assert "cifar_resnet8, shortcut A, v1, no head, 1 channels" in capsys.readouterr().out
+    again = resnet.CifarResNet(8, include_top=False, input_shape=(8, 8, 1))
+    again.load_weights(target)
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_model_cannot_be_converted_onto_itself(torch_file, tmp_path, capsys):
     target = tmp_path / "x.keras"
     assert _run("convert", torch_file, target) == 0

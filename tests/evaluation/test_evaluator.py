@@ -184,14 +184,16 @@ def test_what_does_not_fit_is_refused(nets, photo_net, tmp_path):
         (
             {"lite": lite},
             {"views": "multi_scale"},
-            r"needs a net that takes images of any size; .*net\.tflite",
+            r"needs a net that takes images of any size, and .*net\.tflite is made",
         ),
         ({"net": net}, {"views": "multi_scale", "sides": [4]}, "--sides=4: 4 is less than 8"),
     ):
         with pytest.raises(UserError, match=message):
             evaluate(models, DIGITS.test, **options)
     colours = tf.data.Dataset.from_tensor_slices((np.stack([small(0, 8, 8)]), [0]))
-    with pytest.raises(UserError, match=r"net takes images of 1 channel\(s\); those of the dataset have 3"):
+    with pytest.raises(
+        UserError, match=r"net takes images of 1 channel\(s\), and those of the dataset have 3; give"
+    ):
         evaluate({"net": net}, colours)
     with pytest.raises(ValueError, match="views of center, ten_crop, multi_scale; got 'all'"):
         evaluate({"net": net}, DIGITS.test, views="all")

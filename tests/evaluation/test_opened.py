@@ -35,7 +35,7 @@ def test_keras_file_of_a_run_has_what_lies_beside_it(model, tmp_path):
     assert opened.class_names[3] == "name 3"
     assert not opened.whole
     (tmp_path / "labels.txt").write_text("one\n")
-    with pytest.raises(UserError, match=r"The labels of .*model\.keras name 1 classes; it has 10"):
+    with pytest.raises(UserError, match=r"The labels of .*model\.keras name 1 classes and it has 10; they"):
         open_model(tmp_path)
 
 
