@@ -151,3 +151,19 @@ def test_whether_one_is_whole(tmp_path):
     assert checkpoints.any_whole()
     (tmp_path / "step-0000000001.npz").write_bytes(b"damaged")
     assert not checkpoints.any_whole()
+
+
+@pytest.mark.parametrize("meta", [b"[]", b'{"identity": 1}', b'"text"'])
+def test_what_has_no_meta_data_is_no_checkpoint(tmp_path, meta):
+    np.savez(tmp_path / "step.npz", meta=np.frombuffer(meta, "uint8"))
+    with pytest.raises(ValueError, match=r"step\.npz is no checkpoint: its meta data are no JSON object"):
+        read_checkpoint(tmp_path / "step.npz")
+
+
+def test_a_full_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(MemoryError):
+        read_checkpoint(tmp_path / "step.npz")

@@ -1,3 +1,4 @@
+import numpy as np
 import PIL.Image
 
 from keras_resnet.training.curves import draw_curves, learning_rate_drops
@@ -7,6 +8,18 @@ def test_drops_are_found_with_the_epoch_they_begin():
     assert learning_rate_drops([0.1, 0.1, 0.01, 0.01, 0.001]) == [(3, 0.01), (5, 0.001)]
     assert learning_rate_drops([0.1]) == []
     assert learning_rate_drops([0.1, 0.2]) == []
+
+
+def test_a_rate_that_falls_all_the_time_has_no_drops_to_show(tmp_path):
+    drawn = []
+    for name, factor in (("steady", 1), ("falling", 0.9)):
+        errors = [0.9 - epoch / 10 for epoch in range(8)]
+        history = dict.fromkeys(("loss", "val_loss", "error", "val_error"), errors)
+        history["learning_rate"] = [0.1 * factor**epoch for epoch in range(8)]
+        draw_curves(history, tmp_path / f"{name}.png", "curves")
+        with PIL.Image.open(tmp_path / f"{name}.png") as picture:
+            drawn.append(np.asarray(picture))
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_picture_is_drawn_whatever_the_errors(tmp_path):

@@ -335,6 +335,13 @@ def test_time_is_counted_without_checkpoints_too():
     assert 0 < progress.seconds <= time.monotonic() - start
 
 
+def test_an_interrupted_training_without_a_place_for_checkpoints_says_that_nothing_is_saved():
+    with pytest.raises(
+        Interrupted, match=r"after step \d of 12, NOT saved; the last good checkpoint is none\."
+    ):
+        train(_dense(), _batches(), _batches(), RECIPE, callbacks=[_StopAfter(3)])
+
+
 def _poisoned(step_of_nan):
     def batches(first_step, worker, workers):
         return tf.data.Dataset.range(first_step, 10**6).map(

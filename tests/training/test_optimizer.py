@@ -23,11 +23,13 @@ def _steps(optimizer, count=5, regularizer=None):
     return np.concatenate([w.ravel() for w in model.get_weights()])
 
 
-def test_is_the_gradient_of_an_l2_penalty():
+@pytest.mark.parametrize(("momentum", "nesterov"), [(MOMENTUM, False), (0.0, False), (MOMENTUM, True)])
+def test_is_the_gradient_of_an_l2_penalty(momentum, nesterov):
     """Stock SGD with a penalty of l2/2 * w^2 in the loss walks the same way."""
     penalty = keras.regularizers.L2(L2 / 2)
-    theirs = _steps(keras.optimizers.SGD(RATE, MOMENTUM), regularizer=penalty)
-    np.testing.assert_allclose(_steps(CoupledSGD(RATE, MOMENTUM, L2)), theirs, rtol=1e-5, atol=1e-6)
+    theirs = _steps(keras.optimizers.SGD(RATE, momentum, nesterov), regularizer=penalty)
+    ours = _steps(CoupledSGD(RATE, momentum, L2, nesterov=nesterov))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_is_not_keras_decoupled_decay():

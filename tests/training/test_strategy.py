@@ -12,7 +12,13 @@ from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
 from keras_resnet.training import Recipe, TrainingData, train
 from keras_resnet.training.classifier import build_classifier
-from keras_resnet.training.strategy import Place, make_strategy, place, synchronize_batch_norm
+from keras_resnet.training.strategy import (
+    Place,
+    make_strategy,
+    others_may_be_lost,
+    place,
+    synchronize_batch_norm,
+)
 
 DIGITS = sources.find("digits")
 VIEW = View(8, whole=True, mirrored=False)
@@ -180,3 +186,20 @@ def test_a_slurm_step_of_several_tasks_names_the_machines(monkeypatch):
     (resolver,) = seen
     assert resolver.cluster_spec().as_dict() == {"worker": ["n1:8888", "n2:8888"]}
     assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+
+
+def test_several_machines_are_refused_once_tensorflow_has_computed(monkeypatch):
+    cluster = {"worker": ["localhost:12345", "localhost:12346"]}
+    config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    tf.constant(1) + 1
+    with pytest.raises(UserError, match=r"--strategy=multi_worker must be made before TensorFlow computes"):
+        make_strategy("multi_worker")
+
+
+def test_of_one_worker_no_other_is_taken_for_lost():
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        others_may_be_lost(tf.distribute.get_strategy()),
+    ):
+        raise tf.errors.UnavailableError(None, None, "of something else")
