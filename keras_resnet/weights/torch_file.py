@@ -125,11 +125,8 @@ def _open_zip(file: IO[bytes], path: str | os.PathLike) -> Iterator[tuple[Any, C
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """A file of the archive, which has no more bytes than this and is not compressed: PyTorch does not."""
-    try:
-        info = archive.getinfo(name)
-    except KeyError as error:
-        raise zipfile.BadZipFile(f"it has no {name}") from error
+    """A file that is in the archive, with no more bytes than this and not compressed: PyTorch does not."""
+    info = archive.getinfo(name)
     # As many bytes as it says, and no bytes are there twice: it is no larger than the file.
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > min(most, archive.start_dir):
         raise zipfile.BadZipFile(f"{name} is compressed or larger than it may be")

@@ -1,3 +1,4 @@
+import io
 import zipfile
 
 import h5py
@@ -8,6 +9,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from keras_resnet.errors import UserError
 from keras_resnet.weights.hdf5_file import open_hdf5_file
+from keras_resnet.weights.hdf5_heap import check_heaps
 
 
 def _net(dtype=None):
@@ -136,6 +138,86 @@ def test_a_part_larger_than_the_array_is_refused(tmp_path):
     _made(tmp_path / "hostile.h5", put)
     with pytest.raises(UserError, match="parts larger than itself"):
         _values(tmp_path / "hostile.h5")
+
+
+def _nothing(file):
+    file.create_group("layers/pool")  # as Keras has it of a layer without weights
+
+
+def _twice(file):
+    for place in ("one", "two"):
+        variables = file.create_group(f"layers/{place}/vars")
+        variables.attrs["name"] = "conv1_conv"
+        variables["0"] = np.ones(3, "float32")
+
+
+def _names_twice(file):
+    file.attrs["layer_names"] = [b"conv1_bn", b"conv1_bn"]
+
+
+def _numbers_for_names(file):
+    file.attrs["layer_names"] = np.ones(3)
+
+
+def _array_for_a_layer(file):
+    file["layers/conv1_conv"] = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (_nothing, "holds no weights of a Keras model; save them again"),
+        (_twice, r"damaged .*\(conv1_conv/kernel is there twice, or there are too many\)"),
+        (_names_twice, r"damaged .*\(layer_names has a name twice, or too many\)"),
+        (_numbers_for_names, r"damaged .*\(layer_names is no text, or too long\)"),
+        (_array_for_a_layer, r"damaged .*\(conv1_conv is no group\)"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused_with_the_reason(made, says, tmp_path):
+    with h5py.File(tmp_path / "made.h5", "w") as file:
+        made(file)
+    with pytest.raises(UserError, match=rf"made\.h5 .*{says}"):
+        _values(tmp_path / "made.h5")
+
+
+def test_damage_that_is_found_when_an_array_is_read_is_told(tmp_path):
+    path = tmp_path / "made.h5"
+    _made(path, lambda group: group.create_dataset("gamma:0", data=np.ones(4, "f4"), compression="gzip"))
+    with h5py.File(path, "r") as file:
+        place = file["conv1_bn/conv1_bn/gamma:0"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[place.byte_offset : place.byte_offset + place.size] = bytes(place.size)
+    path.write_bytes(content)
+    with open_hdf5_file(path) as stored:
+        assert stored["conv1_bn/gamma"].shape == (4,)
+        with pytest.raises(UserError, match=r"made\.h5 is damaged"):
+            stored["conv1_bn/gamma"].read()
+
+
+def _heap(content, size=None):
+    start = b"GCOL\x01\0\0\0"
+    size = 32 + len(content) if size is None else size
+    texts = b"\x01\0\x01\0\0\0\0\0" + len(content).to_bytes(8, "little") + content
+    return start + size.to_bytes(8, "little") + texts
+
+
+def test_heaps_of_texts_are_looked_through():
+    assert check_heaps(io.BytesIO(_heap(bytes(16)) + bytes(8) + _heap(bytes(24)))) == 24
+
+
+@pytest.mark.parametrize(
+    ("heap", "says"),
+    [
+        (_heap(_heap(b"")[:16]), "inside another"),
+        (_heap(b"", size=8), "of an odd size"),
+        (_heap(b"", size=2**40), "of an odd size"),
+        (_heap(bytes(16))[:-8], "a damaged heap"),
+        (_heap(bytes(16), size=40), "a damaged heap"),
+    ],
+)
+def test_damaged_heaps_of_texts_are_refused(heap, says):
+    with pytest.raises(ValueError, match=says):
+        check_heaps(io.BytesIO(heap))
 
 
 def test_a_compressed_keras_file_is_refused(tmp_path):

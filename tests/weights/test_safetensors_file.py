@@ -47,6 +47,21 @@ def test_a_header_larger_than_the_file_is_refused(tmp_path):
         _values(path)
 
 
+def test_numbers_of_a_type_that_numpy_does_not_know_are_refused_with_their_file(tmp_path):
+    header = json.dumps({"fc.weight": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "eight.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(
+        UserError, match=r"fc\.weight of .*eight\.safetensors has numbers of a type that NumPy"
+    ):
+        _values(path)
+
+
+def test_a_config_of_another_library_says_nothing(tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["ResNetForImageClassification"]}')
+    assert pixels_beside(tmp_path / "model.safetensors") is None
+
+
 def test_timms_config_says_how_pictures_are_prepared(tmp_path):
     path = tmp_path / "model.safetensors"
     assert pixels_beside(path) is None
@@ -66,8 +81,9 @@ def test_timms_config_says_how_pictures_are_prepared(tmp_path):
         '{"architecture": "resnet18", "pretrained_cfg": {"mean": [1, 1, NaN], "std": [1, 1, 1]}}',
         '{"architecture": "resnet18", "pretrained_cfg": 3}',
         "[" * 100_000,
+        " " * 2**21,
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_another_config_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)

@@ -91,13 +91,14 @@ class _Evil:
 
 
 @pytest.mark.parametrize("wrapped", [lambda evil: evil, lambda evil: {"state_dict": {"a": evil}}])
-def test_programs_are_not_run(wrapped, tmp_path):
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_programs_are_not_run(wrapped, protocol, tmp_path):
     path = tmp_path / "evil.pth"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps(wrapped(_Evil()), protocol=2))
+        archive.writestr("archive/data.pkl", pickle.dumps(wrapped(_Evil()), protocol))
     with pytest.raises(UserError, match=r"posix\.system"):
         _values(path)
-    path.write_bytes(pickle.dumps(wrapped(_Evil()), protocol=2))
+    path.write_bytes(pickle.dumps(wrapped(_Evil()), protocol))
     with pytest.raises(UserError, match=r"posix\.system"):
         _values(path)
     assert not pathlib.Path("/tmp/keras_resnet_was_here").exists()
@@ -160,6 +161,84 @@ def test_tensors_outside_of_their_storage_are_refused(lie, tmp_path):
 def test_damaged_indices_are_refused(index, tmp_path):
     with pytest.raises(UserError, match=r"damaged|no state dict|needs the pickle instruction"):
         _values(_file(tmp_path, index))
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        (_index().replace(b"storage", b"stirage"), "an unknown kind of storage"),
+        (_index().replace(b"X\x01\0\0\x000X", b"K\0X"), "a name that is no text"),
+        (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", r"a call of collections\.OrderedDict"),
+        (b"\x80\x02ctorch._utils\n_rebuild_parameter\nK\x01\x85R.", "a parameter that is no tensor"),
+        (b"\x80\x02K\x01K\x01\x85R.", "a call of what cannot be called"),
+        (b"\x80\x02}K\x01a.", "items for what is no list"),
+        (b"\x80\x02]K\x01K\x01s.", "items for what is no dict"),
+    ],
+)
+def test_what_pytorch_does_not_write_is_refused_with_the_reason(index, says, tmp_path):
+    with pytest.raises(UserError, match=rf"made\.pth is damaged or no file of PyTorch \({says}"):
+        _values(_file(tmp_path, index))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_a_checkpoint_without_tensors_holds_no_state_dict(protocol, tmp_path):
+    checkpoint = {"epochs": [1], "losses": [1.5, 2.5], "best": (1, True, None)}
+    with pytest.raises(UserError, match=r"made\.pth holds no state dict: a dict of tensors"):
+        _values(_file(tmp_path, pickle.dumps(checkpoint, protocol)))
+
+
+def test_an_archive_without_an_index_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("notes.txt", "no weights")
+    with pytest.raises(UserError, match=r"other\.pth .*\(it has no data\.pkl\)"):
+        _values(tmp_path / "other.pth")
+
+
+def test_files_of_big_endian_machines_are_refused(tmp_path):
+    path = _file(tmp_path, _index(), [bytes(24)])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/byteorder", "big")
+    with pytest.raises(UserError, match=r"made\.pth was written on a big-endian machine"):
+        _values(path)
+
+
+def _legacy(tmp_path, *parts, behind=b""):
+    path = tmp_path / "old.pth"
+    path.write_bytes(b"".join(parts) + behind)
+    return path
+
+
+# As PyTorch wrote before its version 1.6.
+MAGIC, VERSION, SYSTEM = (
+    pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([pickle.dumps(5, 2)], "it does not begin as one"),
+        ([MAGIC, VERSION, pickle.dumps([], 2), _index(), pickle.dumps(["0"], 2)], "it lacks its list"),
+        ([MAGIC, VERSION, SYSTEM, _index(), pickle.dumps([0], 2)], "it lacks its list of storages"),
+        (
+            [MAGIC, VERSION, pickle.dumps({"little_endian": False}, 2), _index(), pickle.dumps(["0"], 2)],
+            "was written on a big-endian machine",
+        ),
+        ([MAGIC, VERSION, SYSTEM, _index(), pickle.dumps(["1"], 2)], "storage 1 has no place"),
+        ([MAGIC, VERSION, SYSTEM, _index(count=7), pickle.dumps(["0"], 2)], "storage 0 has another size"),
+    ],
+)
+def test_what_is_no_older_file_is_refused_with_the_reason(parts, says, tmp_path):
+    path = _legacy(tmp_path, *parts, behind=(6).to_bytes(8, "little") + bytes(24))
+    with pytest.raises(UserError, match=rf"old\.pth .*{says}"):
+        _values(path)
+
+
+def test_the_made_up_older_file_is_a_good_one(tmp_path):
+    numbers = np.arange(6, dtype="float32")
+    parts = (MAGIC, VERSION, SYSTEM, _index(), pickle.dumps(["0"], 2))
+    path = _legacy(tmp_path, *parts, behind=(6).to_bytes(8, "little") + numbers.tobytes())
+    np.testing.assert_array_equal(_values(path)["a"], numbers.reshape(2, 3))
 
 
 @pytest.mark.parametrize(
