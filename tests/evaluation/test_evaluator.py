@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+import pathlib
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -15,6 +17,7 @@ from keras_resnet.data import digits, sources
 from keras_resnet.data.source import Split
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation import dense_answers, evaluate, evaluator, open_model, opened_net
+from keras_resnet.evaluation.results import write_results
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
 
@@ -199,6 +202,54 @@ def test_what_does_not_fit_is_refused(nets, photo_net, tmp_path):
         evaluate({"net": net}, DIGITS.test, views="all")
     with pytest.raises(ValueError, match="must know how many they are"):
         evaluate({"net": net}, colours.filter(lambda image, label: True))
+
+
+def _grey(labels):
+    images = np.zeros((len(labels), 8, 8, 1), "uint8")
+    return tf.data.Dataset.from_tensor_slices((images, np.array(labels, "int64")))
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([0, 10, 3], r"an image of label 10; give images of the 10 classes .* from 0 to 9\."),
+        ([-1], r"an image of label -1; give images"),
+        ([], "has no image to test on; give a split that has some"),
+    ],
+    ids=str,
+)
+def test_images_that_cannot_be_counted_are_refused(labels, says, nets):
+    with pytest.raises(UserError, match=says):
+        evaluate({"net": opened_net(nets["A"])}, _grey(labels))
+
+
+def test_models_that_cannot_be_counted_are_refused_by_name(nets):
+    net = opened_net(nets["A"])
+    broken = dataclasses.replace(net, probabilities=lambda images: np.full((len(images), 10), np.nan))
+    fewer = dataclasses.replace(net, class_names=net.class_names[:9])
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    dense = dataclasses.replace(opened_net(keras.Model(inputs, outputs)), path=pathlib.Path("dense.keras"))
+    for models, options, says in (
+        ({"broken": broken}, {}, "broken gives no probabilities for an image: a probability is NaN"),
+        ({"ensemble": net}, {}, "A model cannot be called ensemble, which is all of them together"),
+        ({"one": net, "two": fewer}, {}, "two has 9 classes and one 10; an ensemble needs the same ones"),
+        ({"dense": dense}, {"views": "multi_scale"}, r"multi_scale cannot be had of dense\.keras: "),
+    ):
+        with pytest.raises(UserError, match=says):
+            evaluate(models, _grey([0]), **options)
+    with pytest.raises(ValueError, match="batches must give at least one image; they gave none"):
+        evaluator.error(nets["A"], [])
+
+
+def test_a_test_without_mistakes_leaves_no_picture_of_them(nets, tmp_path):
+    images = IMAGES[:20]
+    right = nets["A"].predict(images, verbose=0).argmax(axis=1)
+    dataset = tf.data.Dataset.from_tensor_slices((images, right.astype("int64")))
+    scores = evaluate({"net": opened_net(nets["A"])}, dataset)["net"].scores
+    (tmp_path / "net-worst.png").write_bytes(b"of an earlier test")
+    write_results(scores, list(map(str, range(10))), tmp_path / "net", "20 digits")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-classes.csv", "net-confusion.png"]
 
 
 def test_photographs_of_a_size_are_seen_as_they_are(photo_net):

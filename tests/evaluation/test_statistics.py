@@ -73,6 +73,9 @@ def test_nothing_to_go_by_is_refused():
     for function in (precise_batch_norm, layer_responses):
         with pytest.raises(ValueError, match="at least one image"):
             function(model, [])
+    two = keras.Model([one := keras.Input((8,)), other := keras.Input((8,))], one + other, name="sum")
+    with pytest.raises(ValueError, match="sum is not a Functional model with one input, which precise"):
+        precise_batch_norm(two, [IMAGES])
     plain = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
     with pytest.raises(ValueError, match="no 3x3 convolution that is followed by a BN"):
         layer_responses(plain, [IMAGES])

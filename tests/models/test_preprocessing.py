@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras.src.applications import imagenet_utils
 
 from keras_resnet.models import preprocessing
+from keras_resnet.weights import registry
 
 MEAN = np.array([103.939, 116.779, 123.68])
 CLASS_INDEX = {str(index): [f"n{index:08}", f"class {index}"] for index in range(1000)}
@@ -173,3 +174,46 @@ def test_no_images_have_no_classes(module):
 def test_other_shapes_of_scores_are_refused(module, shape):
     with pytest.raises(ValueError, match=r"`decode_predictions` expects a batch .*\(samples, 1000\)"):
         module.decode_predictions(np.ones(shape))
+
+
+def _prepared(pixels, kind, **options):
+    return keras.ops.convert_to_numpy(preprocessing.Preprocessing(kind, **options)(pixels))
+
+
+def test_the_layer_does_what_keras_applications_does():
+    pixels = _pixels((2, 10, 12, 3))
+    np.testing.assert_allclose(_prepared(pixels, "caffe"), _expected(pixels), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["torch", "caffe"])
+def test_the_layer_prepares_channels_that_come_first_alike(kind):
+    pixels = _pixels((2, 10, 12, 3))
+    first = _prepared(_first(pixels), kind, data_format="channels_first")
+    np.testing.assert_allclose(first, _first(_prepared(pixels, kind)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_each_of_other_channels_has_the_mean_of_the_three_means(channels):
+    pixels = _pixels((2, 10, 12, channels))
+    expected = (pixels / 255 - np.mean([0.485, 0.456, 0.406])) / np.mean([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(_prepared(pixels, "torch"), expected, rtol=0, atol=1e-5)
+
+
+def test_the_layer_comes_back_from_its_config():
+    layer = preprocessing.Preprocessing("caffe", "channels_first", name="in_front")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert (again.pixels, again.data_format, again.name) == (layer.pixels, "channels_first", "in_front")
+
+
+def test_unknown_pixels_are_refused():
+    with pytest.raises(ValueError, match=r"pixels must be one of .*torch.*; got 'bgr'"):
+        preprocessing.Preprocessing("bgr")
+
+
+def test_names_of_classes_are_read_from_the_file_that_is_downloaded(tmp_path, monkeypatch):
+    path = tmp_path / "names.json"
+    path.write_text('{"0": ["n01440764", "tench"]}', encoding="utf-8")
+    asked = []
+    monkeypatch.setattr(registry.File, "fetch", lambda file, what: asked.append((file, what)) or path)
+    assert preprocessing.class_index.__wrapped__() == {"0": ["n01440764", "tench"]}
+    assert asked == [(registry.CLASS_INDEX, "The names of ImageNet's classes")]
