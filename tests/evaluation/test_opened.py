@@ -9,7 +9,7 @@ from nets import NETS, trained
 from keras_resnet import export
 from keras_resnet.data import digits
 from keras_resnet.errors import UserError
-from keras_resnet.evaluation.opened import open_model
+from keras_resnet.evaluation.opened import open_model, opened_net
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,33 @@ def test_grey_images_go_into_a_file_that_takes_colours(model, tmp_path):
     np.testing.assert_array_equal(
         opened.probabilities(images), opened.probabilities(np.repeat(images, 3, axis=-1))
     )
+
+
+def _flat(shape, classes=10):
+    image = keras.Input(shape)
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, keras.layers.Dense(classes, "softmax")(pooled), name="net")
+
+
+@pytest.mark.parametrize(
+    ("net", "names", "says"),
+    [
+        (_flat((None, None, 3)), [], r"net takes images of any size \(None, None, 3\); a file needs a fixed"),
+        (_flat((8, 9, 3)), [], r"net takes images of \(8, 9, 3\); files are for squares of 1 or 3 channels"),
+        (_flat((8, 8, 2)), [], r"net takes images of \(8, 8, 2\); files are for squares"),
+        (_flat((8, 8, 3)), ["cat", "dog"], "net has 10 classes; got 2 names for them"),
+        (_flat((8, 8, 3), 2), ["cat", "do\ng"], r"name must be one line that is not empty; got 'do\\ng'"),
+        (_flat((8, 8, 3), 2), ["cat", " "], "name must be one line that is not empty; got ' '"),
+        (
+            keras.Model(image := keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)(image), name="net"),
+            [],
+            r"net is no net from one image to probabilities: its shapes are \[\(8, 8, 3\), \(8, 8, 2\)\]",
+        ),
+    ],
+)
+def test_nets_that_no_file_is_made_of_are_refused(net, names, says):
+    with pytest.raises(ValueError, match=says):
+        opened_net(net, names)
 
 
 def test_what_is_no_model_is_refused(tmp_path):

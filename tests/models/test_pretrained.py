@@ -320,6 +320,22 @@ def test_a_file_that_cannot_tell_the_variant_is_not_guessed_at(tmp_path):
     np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
 
 
+def test_weights_alone_do_not_tell_whether_there_are_shortcuts_or_where_the_stride_is(tmp_path):
+    path = tmp_path / "net.weights.h5"
+    resnet.CifarResNet(8).save_weights(path)
+    with open_weights(path) as named:
+        with pytest.raises(UserError, match=r"net\.weights\.h5 does not tell whether its net has shortcuts"):
+            origin.architecture_of(named, str(path))
+        for plain in (False, True):
+            net, _, _ = origin.architecture_of(named, str(path), plain=plain)
+            assert net == architectures.cifar(8, None if plain else "A")
+    _small_bottleneck(variant="v1.5").save_weights(path)
+    with open_weights(path) as named:
+        with pytest.raises(UserError, match=r"net\.weights\.h5 does not tell where its bottlenecks"):
+            origin.architecture_of(named, str(path))
+        assert origin.architecture_of(named, str(path), variant="v1.5")[0].variant == "v1.5"
+
+
 def test_our_net_in_the_older_format_is_not_taken_for_keras_applications(tmp_path):
     path = tmp_path / "net.h5"
     _small_bottleneck(variant="v1.5").save(path)
