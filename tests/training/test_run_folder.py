@@ -66,7 +66,8 @@ def test_of_a_run_with_another_recipe_what_is_long_is_left_out(tmp_path):
         RunFolder(tmp_path, "run", asked).check()
     told = str(refused.value)
     assert "holds another run, with " in told
-    assert re.search(r" and \d+ more; give another --run_name", told)
+    (listed,) = re.findall(r" with (.*) and \d+ more; give another --run_name", told)
+    assert listed.count("=") == 6
     assert "source=" not in told
     assert "expected=" not in told
     assert len(told) < len(str(tmp_path)) + 400
