@@ -143,8 +143,9 @@ def _prepare(builder: Any, name: str, download: bool) -> None:
             "" if by_hand else "; or prepare it on another machine and give its folder with --data_dir"
         )
         raise UserError(
-            f"--dataset={name} is not prepared in {builder.data_path}, where TFDS looked.{by_hand} To "
+            f"--dataset={name} is not prepared in {builder.data_path}, where TFDS looked; to "
             f"prepare it{megabytes}, add --download, or run `tfds build {name} --data_dir={root}`{elsewhere}."
+            f"{by_hand}"
         )
     print(f"Preparing {name} in {builder.data_path}.", flush=True)
     try:
@@ -152,8 +153,8 @@ def _prepare(builder: Any, name: str, download: bool) -> None:
     except Exception as error:
         # TFDS raises whatever its downloaders, its checks and the dataset's own code raise.
         raise UserError(
-            f"--dataset={name} could not be prepared in {builder.data_path}: {_last_line(error)}.{by_hand} "
-            "Prepare it where there is a network, and give its folder with --data_dir."
+            f"--dataset={name} could not be prepared in {builder.data_path} ({_last_line(error)}); "
+            f"prepare it where there is a network, and give its folder with --data_dir.{by_hand}"
         ) from error
 
 

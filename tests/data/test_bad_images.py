@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from pictures import encoded, kinds, small, write_folder
 
 from keras_resnet.data import sources
@@ -160,3 +161,15 @@ def test_what_one_view_cannot_show_is_told_with_the_reason(tmp_path, capsys):
     assert re.search(
         r"line\.png.*\(scaled to a shorter side of 256 it has more than 178,956,970 pixels\)", line
     )
+
+
+def test_a_batch_larger_than_what_can_be_decoded_is_refused(tmp_path):
+    _spoil(write_folder(tmp_path, images=2), ["text.jpg"])
+    images = _pipeline(tmp_path, "skip", 0.5, view=View(64, whole=True, mirrored=False))
+    with pytest.raises(UserError, match=r"--batch_size=6 is more than the training images of .* that can be"):
+        _read(images, batch_size=6)
+
+
+def test_errors_of_something_else_stay_what_they_are():
+    with pytest.raises(tf.errors.NotFoundError), BadImages().told():
+        raise tf.errors.NotFoundError(None, None, "of something else")

@@ -161,3 +161,21 @@ def test_unknown_split_is_refused(data_dir, flag):
         sources.find("shapes", data_dir, **{flag: "best"})
     with pytest.raises(UserError, match=rf"--{flag}=x is for datasets of TFDS"):
         sources.find("digits", **{flag: "x"})
+
+
+def test_splits_that_cannot_be_tested_on_are_refused_with_those_there_are(data_dir):
+    with pytest.raises(UserError, match=r"train_only has no split to validate on but train; name one, or"):
+        sources.find("train_only", data_dir, train_split="train[:50%]")
+    with pytest.raises(
+        UserError, match=r"--train_split=train\[:0\] of shapes holds no images; it has train, t"
+    ):
+        sources.find("shapes", data_dir, train_split="train[:0]")
+
+
+def test_a_dataset_that_cannot_be_prepared_is_told_with_the_reason(tmp_path):
+    failing = mock.patch.object(
+        tfds.core.DatasetBuilder, "download_and_prepare", side_effect=OSError("no route to host")
+    )
+    with failing, pytest.raises(UserError, match=r"--dataset=mnist could not be prepared in .*mnist") as told:
+        sources.find("mnist", str(tmp_path), download=True)
+    assert "(no route to host); prepare it where there is a network" in str(told.value)
