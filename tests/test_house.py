@@ -28,7 +28,7 @@ ROOMS = {
     "commands": {"weights", "models", "data", "training", "evaluation", "export", "experiments"},
 }
 # What every room may use.
-GROUND = {"errors", "files", "_lazy"}
+GROUND = {"countdown", "errors", "files", "_lazy"}
 
 
 def _imports(path, whole=True):

@@ -111,7 +111,8 @@ def _memory_told(batch_size: int) -> Iterator[None]:
 
 def _callbacks(asked: "Asked") -> list:
     from keras_resnet.training.curves import CurvesFile
-    from keras_resnet.training.progress import HistoryFile, PlainLog, ProgressBar
+    from keras_resnet.training.history import HistoryFile
+    from keras_resnet.training.progress import PlainLog, ProgressBar
     from keras_resnet.training.tensorboard import Profile, TensorBoard
 
     folder = asked.folder
@@ -129,10 +130,10 @@ def _callbacks(asked: "Asked") -> list:
 
 def _export(asked: "Asked", ready: "Ready", progress: Any) -> None:
     """Write the files that others use, check them, and tell of the run."""
+    from keras_resnet.countdown import format_seconds
     from keras_resnet.evaluation.opened import labels_text
     from keras_resnet.export.run import export_run
     from keras_resnet.files import atomic
-    from keras_resnet.training.progress import format_seconds
 
     net, source, folder = asked.net, asked.source, asked.folder
     # Outside of any strategy: the other workers have nothing to do with it.

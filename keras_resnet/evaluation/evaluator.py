@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.countdown import Countdown
 from keras_resnet.data.bad_images import BadImages
 from keras_resnet.data.shown import shown_images
 from keras_resnet.data.source import Split
@@ -18,7 +19,6 @@ from keras_resnet.evaluation.answers import answering
 from keras_resnet.evaluation.metrics import Scores, Tally
 from keras_resnet.evaluation.opened import OpenedModel, opened_net
 from keras_resnet.training.checkpoint import Checkpoints
-from keras_resnet.training.progress import Countdown
 
 ENSEMBLE = "ensemble"
 # Images at a time: so many pixels of all their views, but no more than that.

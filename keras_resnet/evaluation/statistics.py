@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import keras
 import numpy as np
 
+from keras_resnet.countdown import Countdown
 from keras_resnet.models.deep import room_to_recurse
-from keras_resnet.training.progress import Countdown
 
 _NORMALISATION = keras.layers.BatchNormalization
 

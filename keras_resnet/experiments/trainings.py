@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_resnet import __version__ as version
+from keras_resnet.countdown import format_seconds
 from keras_resnet.data.bad_images import BadImages
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.source import Source
@@ -20,7 +21,7 @@ from keras_resnet.models.complexity import complexity
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.feed import TrainingData
 from keras_resnet.training.loop import train
-from keras_resnet.training.progress import PlainLog, format_seconds
+from keras_resnet.training.progress import PlainLog
 from keras_resnet.training.recipes import Recipe
 
 _TEST_BATCH = 500

@@ -5,6 +5,7 @@ import pathlib
 import platform
 from collections.abc import Iterator
 
+from keras_resnet.countdown import format_seconds
 from keras_resnet.data.view import shorter_side
 from keras_resnet.evaluation.metrics import wilson
 from keras_resnet.export.exports import FILES
@@ -12,7 +13,6 @@ from keras_resnet.export.report import Parity, Report
 from keras_resnet.files import atomic, files_in
 from keras_resnet.models.complexity import Complexity
 from keras_resnet.training.plan import describe_schedule, describe_unfreezing
-from keras_resnet.training.progress import format_seconds
 from keras_resnet.training.run_folder import Record
 
 # What others take from the folder, and what is told of it.

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
+from keras_resnet.countdown import Countdown
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
 from keras_resnet.evaluation.opened import open_model
 from keras_resnet.files import atomic, files_in
-from keras_resnet.training.progress import Countdown
 
 # Above the rounding of float32 sums in another order, far below anything that changes an answer.
 _EXACT, _EXACT_KINDS = 1e-3, ("saved_model", "float32")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 import keras
 
-from keras_resnet.training.progress import format_seconds
+from keras_resnet.countdown import format_seconds
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.step import Steps
 

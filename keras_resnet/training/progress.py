@@ -1,17 +1,13 @@
-"""What training shows while it runs, and the files that follow it."""
+"""What training shows while it runs."""
 
-import csv
-import os
 import time
-from collections.abc import Callable
 
 import keras
 
-from keras_resnet.files import atomic, told_if_not_written
+from keras_resnet.countdown import format_seconds
 
 # Between two lines of a plain log within an epoch.
 _SECONDS_A_LINE = 60.0
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class _Clock(keras.callbacks.Callback):
@@ -73,69 +69,7 @@ class PlainLog(_Clock):
         print(f"epoch {self._epoch + 1}/{self.params['epochs']} {where}: {values}{left}", flush=True)
 
 
-class HistoryFile(keras.callbacks.Callback):
-    """A CSV file with a line an epoch; written anew each time, so that it never holds half a line.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: str | os.PathLike):
-        super().__init__()
-        self._path = path
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._write(self.params["history"])
-
-    def on_train_end(self, logs=None):
-        self._write(self.params["history"])
-
-    def _write(self, history):
-        rows = enumerate(zip(*history.values(), strict=True), start=1)
-        with (
-            told_if_not_written(self._path),
-            atomic(self._path) as written,
-            open(written, "w", newline="") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *history])
-            writer.writerows((number, *row) for number, row in rows)
-
-
-class Countdown:
-    """A line about every ten seconds of work on many images, or layers, with the time left.
-
-    Args:
-        count: of them.
-        tell: takes the line.
-        what: they are called.
-    """
-
-    def __init__(self, count: int, tell: Callable[[str], None], what: str = "images"):
-        self._count, self._tell, self._what, self._done = count, tell, what, 0
-        self._start = self._said = time.monotonic()
-
-    def add(self, count: int) -> None:
-        """So many more are done."""
-        self._done += count
-        now = time.monotonic()
-        if now - self._said > _SECONDS_BETWEEN_LINES and self._done < self._count:
-            self._said = now
-            left = (now - self._start) / self._done * (self._count - self._done)
-            self._tell(f"{self._done:,} of {self._count:,} {self._what}, about {format_seconds(left)} left")
-
-
 def _print_notes(params: dict) -> None:
     for note in params["notes"]:
         print(note, flush=True)
     params["notes"].clear()
-
-
-def format_seconds(seconds: float) -> str:
-    """12 s, 3 min 5 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

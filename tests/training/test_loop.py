@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_resnet.countdown import format_seconds
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.errors import UserError
 from keras_resnet.models import architectures, resnet
 from keras_resnet.training import Checkpoints, Recipe, TrainingData, train
 from keras_resnet.training.curves import CurvesFile
+from keras_resnet.training.history import HistoryFile
 from keras_resnet.training.interruption import Interrupted
-from keras_resnet.training.progress import HistoryFile, PlainLog, ProgressBar, format_seconds
+from keras_resnet.training.progress import PlainLog, ProgressBar
 from keras_resnet.training.step import Steps, error
 
 RNG = np.random.default_rng(0)
