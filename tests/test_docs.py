@@ -655,7 +655,7 @@ def _rows(heading):
 def test_what_the_house_names_is_in_its_file(where, help_of):
     file = None
     for span in re.findall(r"`([^`]+)`", where):
-        if span.endswith(".py"):
+        if span.endswith((".py", ".js")):
             # Without a folder, in that of the one before.
             file = PACKAGE / span if "/" in span else file.parent / span
             assert file.is_file(), where
