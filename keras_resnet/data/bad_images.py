@@ -88,7 +88,8 @@ class BadImages:
         Args:
             batches: of (positions, *rest), in order.
             split: that they are of.
-            read: gives the stream of (index, image, label) of a key from a position on, to explain a gap.
+            read: gives the stream of (index, image, label) of a key from a position on, to explain a gap;
+                each gap once for a key.
             key: of this stream.
             see: a view of an image, which says why it cannot be seen where decoding it does not.
             channels: of the images.
@@ -97,10 +98,17 @@ class BadImages:
         """
 
         self._splits[split.name] = split
+        explained: dict[tuple[int, ...], set[int]] = {}
 
         def explain(key, positions):
+            order = tuple(key.tolist())
+            if order not in explained:
+                explained.clear()  # an earlier epoch's, which does not come again
+            known = explained.setdefault(order, set())
             for position in positions.tolist():
-                self._explain(split, read(key, position), see, channels)
+                if position not in known:
+                    self._explain(split, read(key, position), see, channels)
+                    known.add(position)
             return positions
 
         def check(expected, batch):
@@ -139,10 +147,12 @@ class BadImages:
                 "FOLDER` find others, or leave such images out with --bad_images=skip."
             )
         skipped = self._skipped.setdefault(split.name, set())
-        if name in skipped:
+        # With the reason, which holds the path of a file that cannot even be read.
+        told = f"{name}, which cannot be decoded ({reason})"
+        if told in skipped:
             return
-        skipped.add(name)
-        print(f"\nWARNING: left out {name}, which cannot be decoded ({reason}).", flush=True)
+        skipped.add(told)
+        print(f"\nWARNING: left out {told}.", flush=True)
         if len(skipped) > self.room(split):
             self._fail(
                 f"{len(skipped)} of the {split.size:,} images of {split.name} cannot be decoded, the last of "

@@ -152,11 +152,11 @@ def _split(name: str, files: Sequence[_File]) -> Split:
     # In bytes, for names that are no UTF-8.
     paths, labels = [os.fsencode(path) for path, _ in files], [label for _, label in files]
 
-    def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
+    def read(key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1) -> "tf.data.Dataset":
         import tensorflow as tf
 
         all_paths, all_labels = tf.constant(paths), tf.constant(labels, tf.int64)
-        return tf.data.Dataset.from_tensor_slices(ordered(len(paths), key)).map(
+        return tf.data.Dataset.from_tensor_slices(ordered(len(paths), key)[start::step]).map(
             lambda index: (index, tf.io.read_file(all_paths[index]), all_labels[index]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )

@@ -36,16 +36,11 @@ def in_order(
         worker, workers: which of how many that share the images.
     """
     size = min(split.size, drawn or split.size)
-
-    def read(_, position=0):
-        stream = split.read(None) if drawn is None else split.read(tf.zeros(2, tf.int32)).take(drawn)
-        return stream.skip(position)
-
+    order = None if drawn is None else tf.zeros(2, tf.int32)
+    first = start + worker
+    count = max(0, -(-(size - first) // workers))
     images = (
-        read(None)
-        .enumerate()
-        .skip(start)
-        .shard(workers, worker)
+        numbered(split.read(order, first, workers).take(count), first, workers)
         .map(
             lambda position, example: (position, position, example[0], see(example[1]), example[2]),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -53,8 +48,7 @@ def in_order(
         .ignore_errors()
     )
     # An empty batch at the end, whose position tells of images lost before it.
-    first = start + worker
-    end = tf.constant([first + -(-(size - first) // workers) * workers], tf.int64)
+    end = tf.constant([first + count * workers], tf.int64)
     empty = tf.nest.map_structure(
         lambda spec: tf.zeros((0, *(side or 1 for side in spec.shape)), spec.dtype), images.element_spec[3]
     )
@@ -63,7 +57,7 @@ def in_order(
     batches = bad_images.checked(
         images.batch(batch_size).concatenate(last),
         split,
-        read,
+        lambda key, position: split.read(order, position),
         tf.zeros(2, tf.int32),
         see=see,
         channels=channels,
@@ -71,6 +65,14 @@ def in_order(
         step=workers,
     )
     return batches.filter(lambda places, *_: tf.size(places) > 0)
+
+
+def numbered(stream: tf.data.Dataset, start: tf.Tensor | int, step: int) -> tf.data.Dataset:
+    """(position, element), int64, of every `step`-th element of an order from `start` on.
+
+    An element that cannot be read has its position too.
+    """
+    return tf.data.Dataset.zip(tf.data.Dataset.range(start, tf.int64.max, step), stream)
 
 
 def one_thread_an_operation() -> tf.data.Options:

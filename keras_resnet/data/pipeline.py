@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_resnet.data import augment
 from keras_resnet.data.bad_images import BadImages
 from keras_resnet.data.decode import box_view
-from keras_resnet.data.in_order import in_order, one_thread_an_operation
+from keras_resnet.data.in_order import in_order, numbered, one_thread_an_operation
 from keras_resnet.data.mix import Mixer
 from keras_resnet.data.mixing import Mixing
 from keras_resnet.data.shown import centre
@@ -233,18 +233,20 @@ class Pipeline:
         split, key = self.source.train, self._key(_ORDER, epoch)
         spares = self.bad_images.room(split) + part.batch_size
 
-        def read(key, position=0):
+        def read(key, start, step=1):
             # Others again in place of images that are lost, so that every epoch has its steps.
-            return split.read(key).concatenate(split.read(None).take(spares)).skip(position)
+            over = tf.maximum(start - split.size, (start - split.size) % step)
+            return split.read(key, start, step).concatenate(split.read(None, over, step).take(spares))
 
         start = part.skipped * part.batch_size + part.worker
-        stream = read(key).enumerate().skip(start)
-        if part.workers > 1:
-            stream = stream.shard(part.workers, 0)
-        images = stream.map(
-            lambda position, example: (position, example[0], seen(*example[:2]), example[2]),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        ).ignore_errors()
+        images = (
+            numbered(read(key, start, part.workers), start, part.workers)
+            .map(
+                lambda position, example: (position, example[0], seen(*example[:2]), example[2]),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            .ignore_errors()
+        )
         batches = self.bad_images.checked(
             images.batch(part.batch_size // part.workers, drop_remainder=True),
             split,

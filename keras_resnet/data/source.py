@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -10,6 +10,17 @@ if TYPE_CHECKING:
 
 # Pixels of an image; what Pillow, too, takes for an attempt to fill the memory.
 LARGEST = 178_956_970
+
+
+class Read(Protocol):
+    """Gives the images of a split, or every `step`-th from a position of their order on.
+
+    Those before and between are not read: one that cannot be would count for none, and move all behind it.
+    """
+
+    def __call__(
+        self, key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1
+    ) -> "tf.data.Dataset": ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +32,14 @@ class Split:
         size: number of images.
         read: takes None for an order that is always the same, or a pair of integers for an order that depends
             on them alone; gives tf.data of (index int64, image, label int64), where the image is an encoded
-            file (a scalar string) or pixels, uint8 (H, W, C).
+            file (a scalar string) or pixels, uint8 (H, W, C). Of that order it gives every `step`-th image
+            from position `start` on.
         describe: where the image of an index lies, for messages.
     """
 
     name: str
     size: int
-    read: Callable[["tf.Tensor | None"], "tf.data.Dataset"]
+    read: Read
     describe: Callable[[int], str]
 
 

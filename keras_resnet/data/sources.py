@@ -60,7 +60,7 @@ def _digits() -> Source:
         return Split(
             name,
             size,
-            lambda key: split_of_arrays(name, *digits.load(name)).read(key),
+            lambda key, start=0, step=1: split_of_arrays(name, *digits.load(name)).read(key, start, step),
             lambda index: f"image {index} of digits' {name}",
         )
 

@@ -1,6 +1,7 @@
 """Datasets of tensorflow-datasets: found, prepared, and read in an order that a key decides."""
 
 import bisect
+import functools
 import itertools
 import pathlib
 import re
@@ -186,8 +187,14 @@ def _split(builder: Any, name: str, flag: str, dataset: str) -> Split:
     bytes_an_image = max(1, whole[0] // max(1, whole[1]))
     held = min(_SHUFFLED_IMAGES, max(256, _SHUFFLED_BYTES // bytes_an_image), info.num_examples)
 
-    def read(key: "tf.Tensor | None") -> "tf.data.Dataset":
-        return _read(builder.info.features, instructions, starts, held, key)
+    def read(key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        records = _records(instructions, starts, held, key).skip(start)
+        if step > 1:
+            records = records.shard(step, 0)
+        # Only then, for a record that cannot be parsed would not be counted.
+        return records.map(functools.partial(_parse, builder.info.features), tf.data.AUTOTUNE)
 
     def describe(index: int) -> str:
         part = bisect.bisect_right(starts, index) - 1
@@ -197,12 +204,11 @@ def _split(builder: Any, name: str, flag: str, dataset: str) -> Split:
     return Split(name, info.num_examples, read, describe)
 
 
-def _read(
-    features: Any, instructions: Sequence[Any], starts: Sequence[int], held: int, key: "tf.Tensor | None"
+def _records(
+    instructions: Sequence[Any], starts: Sequence[int], held: int, key: "tf.Tensor | None"
 ) -> "tf.data.Dataset":
-    """The records of the files: the files in the key's order, and shuffled within a buffer."""
+    """The records of the files, numbered: the files in the key's order, and shuffled within a buffer."""
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     filenames = tf.constant([str(part.filename) for part in instructions])
     skips = tf.constant([part.skip for part in instructions], tf.int64)
@@ -212,10 +218,6 @@ def _read(
     def records(part):
         file = tf.data.TFRecordDataset(filenames[part], buffer_size=2**20)
         return file.skip(skips[part]).take(takes[part]).enumerate(firsts[part])
-
-    def parse(index, record):
-        example = features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
-        return index, example["image"], example["label"]
 
     examples = tf.data.Dataset.from_tensor_slices(ordered(len(instructions), key)).interleave(
         records,
@@ -227,7 +229,14 @@ def _read(
     if key is not None:
         seed = tf.cast(key[0], tf.int64) * 2**31 + tf.cast(key[1], tf.int64)
         examples = examples.shuffle(held, seed=seed, reshuffle_each_iteration=False)
-    return examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return examples
+
+
+def _parse(features: Any, index: "tf.Tensor", record: "tf.Tensor") -> "tuple[tf.Tensor, ...]":
+    import tensorflow_datasets as tfds
+
+    example = features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
+    return index, example["image"], example["label"]
 
 
 def _last_line(error: Exception) -> str:

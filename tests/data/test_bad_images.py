@@ -125,6 +125,71 @@ def test_resumed_run_finds_bad_images_too(tmp_path):
     assert len(rest) == len(whole) - 2
 
 
+def test_a_file_that_cannot_be_read_moves_no_other_in_the_part_of_a_resumed_run(tmp_path):
+    for number in range(16):
+        (tmp_path / "train" / f"{number:02}").mkdir(parents=True)
+        (tmp_path / "train" / f"{number:02}" / "a.jpg").write_bytes(encoded(small(0)))
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "00").symlink_to(tmp_path / "train" / "00")
+    images = _pipeline(tmp_path, "skip", 0.1)
+
+    def batches(**where):
+        with images.bad_images.told():
+            seen = images.training_batches(4, 1, NO_MEAN, **where)
+            return [labels.tolist() for _, labels in seen.as_numpy_iterator()]
+
+    whole = batches()
+    (tmp_path / "train" / f"{whole[0][0]:02}" / "a.jpg").unlink()
+    for worker in (0, 1):
+        assert batches(first_step=2, worker=worker, workers=2) == [labels[worker::2] for labels in whole[2:]]
+    assert images.bad_images.skipped == 0  # it is before all of these
+
+
+def test_a_file_that_cannot_be_read_is_lost_to_its_own_worker(tmp_path, capsys):
+    for number in range(6):
+        (tmp_path / f"{number}").mkdir()
+        for name in "ab":
+            (tmp_path / f"{number}" / f"{name}.jpg").write_bytes(encoded(small(0)))
+    images = _pipeline(tmp_path, "skip", 0.5)
+    lost = tmp_path / images.source.test.describe(2)
+    lost.unlink()
+    batches = [images.evaluation_batches(2, worker=worker, workers=2) for worker in (0, 1)]
+    for _ in range(2):
+        with images.bad_images.told():
+            shown = [[int(label) for _, labels in part for label in labels] for part in batches]
+        assert shown == [[0, 4], [1, 3, 5]]
+    assert images.bad_images.skipped == 1
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert str(lost) in warning
+
+
+def test_each_file_that_cannot_be_read_counts(tmp_path):
+    write_folder(tmp_path)
+    images = _pipeline(tmp_path, "skip", 0.1)
+    for name in ("03", "04", "05"):
+        (tmp_path / "train" / "flower" / f"{name}.jpg").unlink()
+    with pytest.raises(UserError, match="3 of the 20 images of train cannot be decoded"):
+        _read(images)
+
+
+def test_a_lost_image_is_explained_without_reading_others_and_once(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "val" / "flower" / "01.jpg").write_bytes(b"no picture")
+    source = sources.find(str(tmp_path))
+    read, starts = source.test.read, []
+
+    def watched(key, start=0, step=1):
+        starts.append(int(start))
+        return read(key, start, step)
+
+    test = dataclasses.replace(source.test, read=watched)
+    images = Pipeline(dataclasses.replace(source, test=test), CROP, BadImages("skip", 0.5))
+    batches = images.evaluation_batches(2)
+    for _ in range(3):
+        assert sum(len(labels) for _, labels in batches) == 3
+    assert starts == [0, 3]
+
+
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_not_all_images_of_a_split_are_left_out(tmp_path, part):
     write_folder(tmp_path, images=2)

@@ -37,6 +37,18 @@ def test_order_is_the_keys(tmp_path):
     assert sorted(order([1, 2])) == list(range(20))
 
 
+@pytest.mark.parametrize("name", ["digits", "folder"])
+def test_a_part_of_an_order_is_read_alone(tmp_path, name):
+    split = sources.find(str(write_folder(tmp_path)) if name == "folder" else name).train
+
+    def order(*part):
+        return [int(index) for index, _, _ in split.read(tf.constant([1, 2]), *part).as_numpy_iterator()]
+
+    assert order(3, 4) == order()[3::4]
+    assert order(tf.constant(5, tf.int64)) == order()[5:]
+    assert order(split.size + 1) == []
+
+
 def test_single_tree_is_split_by_class_and_always_alike(tmp_path):
     folder = write_folder(tmp_path / "one", images=30, split=False)
     source = sources.find(str(folder), validation_fraction=0.2)

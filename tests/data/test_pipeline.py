@@ -23,11 +23,11 @@ def _files(name, size, labels=2):
     """The two photographs in turn, as JPEG files, each image labelled with its number modulo `labels`."""
     contents = tf.constant([encoded(photo[::4, ::4]) for photo in PHOTOS])
 
-    def read(key):
+    def read(key, start=0, step=1):
         indices = tf.range(size, dtype=tf.int64)
         if key is not None:
             indices = tf.random.experimental.stateless_shuffle(indices, key)
-        stream = tf.data.Dataset.from_tensor_slices(indices)
+        stream = tf.data.Dataset.from_tensor_slices(indices[start::step])
         return stream.map(lambda index: (index, contents[index % 2], index % labels))
 
     return Split(name, size, read, str)

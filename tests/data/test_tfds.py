@@ -1,3 +1,4 @@
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_order_is_the_keys(data_dir):
     assert sorted(one) == sorted(two)
     assert dict(one) == dict(two)  # an index is the same image in every order
     assert sorted(index for index, _ in one) == list(range(split.size))
+
+
+def test_a_damaged_record_moves_no_other_in_a_part_of_an_order(data_dir, tmp_path):
+    copy = tmp_path / "many_files"
+    shutil.copytree(f"{data_dir}/many_files", copy)
+    split = sources.find("many_files", str(tmp_path)).train
+    order = [int(index) for index, _, _ in split.read(None).as_numpy_iterator()]
+    file, place = split.describe(order[0]).removeprefix("image ").split(" of ")[::-1]
+    records = list(tf.data.TFRecordDataset(file).as_numpy_iterator())
+    records[int(place)] = b"no example"
+    with tf.io.TFRecordWriter(file) as written:
+        for record in records:
+            written.write(record)
+    assert [int(index) for index, _, _ in split.read(None, 2, 3).as_numpy_iterator()] == order[2::3]
 
 
 def test_parts_of_splits_and_versions(data_dir):

@@ -52,8 +52,8 @@ def _photographs():
     ]
     contents = tf.constant(files)
 
-    def read(key):
-        return tf.data.Dataset.range(4).map(lambda index: (index, contents[index], index))
+    def read(key, start=0, step=1):
+        return tf.data.Dataset.range(start, 4, step).map(lambda index: (index, contents[index], index))
 
     return files, Split("photographs", 4, read, str)
 
