@@ -13,9 +13,10 @@ from keras_resnet.errors import UserError
 def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a path beside `path` to write a file or a folder to; put it in the place of `path` at the end.
 
-    On an error inside the block, `path` stays as it was and what was written is removed. After a crash of
-    the machine there is the old content or the new one. The name given ends as `path` does, for writers
-    that go by the suffix.
+    On an error, `path` stays as it was and what was written is removed. After a crash of the machine a file
+    is the old one or the new one; an old folder, which no rename replaces, may be found in the one beside
+    `path` whose name begins with ".writing-". The name given ends as `path` does, for writers that go by the
+    suffix.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +35,22 @@ def put_in_place(written: pathlib.Path, path: pathlib.Path) -> None:
     for file in [*written.rglob("*"), written] if written.is_dir() else [written]:
         _to_disk(file)
     if path.is_dir():
-        # A folder cannot be replaced by a rename.
-        os.replace(path, written.with_name(f"old-{written.name}"))
-    os.replace(written, path)
+        _replace_folder(written, path)
+    else:
+        os.replace(written, path)
     _to_disk(path.parent)
+
+
+def _replace_folder(written: pathlib.Path, path: pathlib.Path) -> None:
+    """In two renames, for one does not replace a folder; back to the old one if the second fails."""
+    old = written.with_name(f"old-{written.name}")
+    try:
+        os.replace(path, old)
+        os.replace(written, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
 
 
 def check_writable(path: str | os.PathLike, told: str) -> None:
@@ -75,9 +88,16 @@ def told_if_not_written(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _to_disk(path: pathlib.Path) -> None:
-    """Wait until a file or the names in a folder are on the disk, where the file system can tell."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+    """Wait until a file is on the disk, or the names in a folder where the file system can tell."""
+    if not path.is_dir():
+        _wait_for(path)
+        return
+    # Windows opens no folders, and some network file systems do not wait for one.
+    with contextlib.suppress(OSError):
+        _wait_for(path)
+
+
+def _wait_for(path: pathlib.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
