@@ -34,27 +34,37 @@ def open_safetensors_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]
     Raises:
         UserError: it is damaged or no such file.
     """
-    try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            yield {
+    with contextlib.ExitStack() as opened:
+        with _damage_told(path):
+            file = opened.enter_context(safetensors.safe_open(os.fspath(path), framework="numpy"))
+            stored = {
                 name: Stored(
                     tuple(file.get_slice(name).get_shape()), functools.partial(_read, file, name, path)
                 )
                 for name in file.keys()  # noqa: SIM118  (it is no dict)
             }
-    except safetensors.SafetensorError as error:
+        yield stored
+
+
+@contextlib.contextmanager
+def _damage_told(path: str | os.PathLike) -> Iterator[None]:
+    try:
+        yield
+    except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is damaged or no safetensors file ({error}); download or save it again."
         ) from error
 
 
 def _read(file: Any, name: str, path: str | os.PathLike) -> np.ndarray:
-    try:
-        return file.get_tensor(name)
-    except (AttributeError, TypeError) as error:
-        raise UserError(
-            f"{name[:_SHOWN]} of {path} has numbers of a type that NumPy does not know; save it as float32."
-        ) from error
+    with _damage_told(path):
+        try:
+            return file.get_tensor(name)
+        except (AttributeError, TypeError) as error:
+            raise UserError(
+                f"{path}: {name[:_SHOWN]} has numbers of type {file.get_slice(name).get_dtype()}, which "
+                "NumPy does not know; save them as float32, float16 or bfloat16."
+            ) from error
 
 
 def _not_plain(path: str | os.PathLike, architecture: object) -> UserError:

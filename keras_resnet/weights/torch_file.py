@@ -47,12 +47,20 @@ def open_torch_file(path: str | os.PathLike) -> Iterator[dict[str, Stored]]:
     Raises:
         UserError: it is damaged, is no such file, or holds other objects than tensors, numbers and strings.
     """
-    try:
-        with open(path, "rb") as file:
-            opened = _open_zip if file.read(2) == b"PK" else _open_legacy
+    with contextlib.ExitStack() as opened:
+        with _damage_told(path):
+            file = opened.enter_context(open(path, "rb"))
+            kind = _open_zip if file.read(2) == b"PK" else _open_legacy
             file.seek(0)
-            with opened(file, path) as (index, read):
-                yield {name: _stored(tensor, read) for name, tensor in _state(index, path).items()}
+            index, read = opened.enter_context(kind(file, path))
+            stored = {name: _stored(tensor, read, path) for name, tensor in _state(index, path).items()}
+        yield stored
+
+
+@contextlib.contextmanager
+def _damage_told(path: str | os.PathLike) -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise
     except _BROKEN as error:
@@ -90,9 +98,11 @@ def _tensors(index: Any) -> dict[str, Tensor]:
     return {str(name): value for name, value in items if isinstance(value, Tensor)}
 
 
-def _stored(tensor: Tensor, read: Callable[[Storage], bytes]) -> Stored:
+def _stored(tensor: Tensor, read: Callable[[Storage], bytes], path: str | os.PathLike) -> Stored:
     def array() -> np.ndarray:
-        numbers = np.frombuffer(read(tensor.storage), tensor.storage.dtype, tensor.storage.size)
+        with _damage_told(path):
+            contents = read(tensor.storage)
+        numbers = np.frombuffer(contents, tensor.storage.dtype, tensor.storage.size)
         strides = [stride * numbers.itemsize for stride in tensor.strides]
         # Inside the storage, as the index has been checked for.
         return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides).copy()

@@ -32,6 +32,27 @@ def test_bfloat16_is_read_as_it_is():
     np.testing.assert_array_equal(values["fc.weight"], expected["fc.weight"].astype(ml_dtypes.bfloat16))
 
 
+def test_what_goes_wrong_while_a_file_is_open_is_not_its_fault():
+    with (
+        pytest.raises(OSError, match="the disk of OUT is full"),
+        open_safetensors_file(FILES / "state.safetensors"),
+    ):
+        raise OSError("the disk of OUT is full")
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.safetensors is damaged or no"):
+        _values(tmp_path / "gone.safetensors")
+
+
+def test_numbers_of_another_type_are_refused_with_what_would_work(tmp_path):
+    path = tmp_path / "small.safetensors"
+    header = json.dumps({"a": {"dtype": "F8_E8M0", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+    with pytest.raises(UserError, match=r"small\.safetensors: a has numbers of type F8_E8M0.*float32"):
+        _values(path)
+
+
 def test_no_cut_file_is_taken_for_a_whole_one(tmp_path):
     whole, path = (FILES / "state.safetensors").read_bytes(), tmp_path / "cut.safetensors"
     for length in range(0, len(whole), 13):
@@ -52,7 +73,7 @@ def test_numbers_of_a_type_that_numpy_does_not_know_are_refused_with_their_file(
     path = tmp_path / "eight.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(
-        UserError, match=r"fc\.weight of .*eight\.safetensors has numbers of a type that NumPy"
+        UserError, match=r"eight\.safetensors: fc\.weight has numbers of type .* NumPy does not know"
     ):
         _values(path)
 

@@ -288,6 +288,23 @@ def test_a_huge_index_is_refused_before_it_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["state", "legacy"])
+@pytest.mark.parametrize("error", [OSError("the disk of OUT is full"), ValueError("no weights of the net")])
+def test_what_goes_wrong_while_a_file_is_open_is_not_its_fault(name, error):
+    with pytest.raises(type(error), match=str(error)), open_torch_file(FILES / f"{name}.pth"):
+        raise error
+
+
+def test_a_storage_that_is_damaged_is_told_when_it_is_read(tmp_path):
+    contents = (FILES / "state.pth").read_bytes()
+    values = np.load(FILES / "values.npz")["fc.weight"].tobytes()
+    assert contents.count(values) == 1
+    path = tmp_path / "damaged.pth"
+    path.write_bytes(contents.replace(values, bytes(len(values))))
+    with open_torch_file(path) as stored, pytest.raises(UserError, match=r"damaged\.pth is damaged or no"):
+        stored["fc.weight"].read()
+
+
+@pytest.mark.parametrize("name", ["state", "legacy"])
 def test_no_cut_file_is_taken_for_a_whole_one(name, tmp_path):
     whole, path = (FILES / f"{name}.pth").read_bytes(), tmp_path / "cut.pth"
     for length in range(0, len(whole), 7):
