@@ -5,6 +5,8 @@ import math
 
 import keras
 
+from keras_resnet.models.deep import room_to_recurse
+
 # The layers that do one multiply-add for each kernel weight at each output position.
 _COUNTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _FREE = (keras.layers.BatchNormalization,)
@@ -72,7 +74,8 @@ def complexity(model: keras.Model, input_shape: tuple[int, int, int] | None = No
             is not known here.
     """
     if input_shape is not None:
-        model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
+        with room_to_recurse():
+            model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
     return Complexity(tuple(_count(layer) for layer in model.layers))
 
 

@@ -122,8 +122,11 @@ def architecture_of(
                 f"{name} does not tell whether its net has shortcuts (--shortcut=A) or none (--plain); say "
                 "so, or use its .keras file."
             )
-        net = architectures.cifar(net.depth, None) if plain and net.stem == "cifar" else net
-        net = architectures.IMAGENET_PLAIN[net.depth] if plain and net.stem != "cifar" else net
+        if plain and net.stem == "cifar":
+            net = architectures.cifar(net.depth, None)
+        elif plain:
+            # The paper has no plain net of bottlenecks; `ResNet50(shortcut=None)` is one.
+            net = architectures.IMAGENET_PLAIN.get(net.depth, dataclasses.replace(net, shortcut=None))
     variant = named.layout.variant or variant
     if variant is None and bottleneck:
         raise _untold(name)

@@ -1,4 +1,6 @@
 import dataclasses
+import inspect
+import sys
 
 import keras
 import pytest
@@ -164,6 +166,17 @@ def test_size_of_a_net_for_any_image():
     with pytest.raises(ValueError, match="give complexity\\(\\) an input_shape"):
         complexity(model)
     assert complexity(model, (224, 224, 3)).macs == complexity(resnet.ResNet18()).macs
+
+
+def test_a_net_deeper_than_python_calls_is_counted_at_another_size():
+    model = resnet.CifarResNet(110)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        counted = complexity(model, (16, 16, 3))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert counted.parameters == complexity(model).parameters
 
 
 def test_work_of_an_unknown_layer_is_not_guessed():

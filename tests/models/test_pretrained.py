@@ -352,6 +352,14 @@ def test_a_keras_file_tells_whether_it_has_shortcuts(plain, tmp_path):
         assert origin.architecture_of(named, path)[0] == net
 
 
+def test_a_plain_net_of_bottlenecks_is_known(tmp_path):
+    path = tmp_path / "net.keras"
+    net = dataclasses.replace(architectures.IMAGENET[50], shortcut=None)
+    resnet.ResNet(net, include_top=False, input_shape=(32, 32, 3)).save(path)
+    with open_weights(path) as named:
+        assert origin.architecture_of(named, path)[0] == net
+
+
 def test_a_keras_file_tells_its_preprocessing(tmp_path):
     path = tmp_path / "net.keras"
     image = keras.Input((48, 48, 3), dtype="uint8")
