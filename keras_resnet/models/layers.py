@@ -134,6 +134,8 @@ class MeanSubtraction(keras.layers.Layer):
     `layer.mean.assign(value)`. Images of another size than a mean per pixel, or of any, have it scaled as
     they are: bilinear, without antialiasing.
 
+    Shapes: (N, H, W, C) -> the same; the channels are last, however Keras is configured.
+
     Args:
         mean_shape: (H, W, C) for a mean per pixel, (C,) for a mean per channel, as the paper's two
             data sets have it.

@@ -3,12 +3,26 @@
 import keras
 import numpy as np
 
+from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.layers import MeanSubtraction
 from keras_resnet.models.preprocessing import Preprocessing
 from keras_resnet.models.resnet import ResNet
 from keras_resnet.weights.layouts import MEAN_LAYER
 from keras_resnet.weights.pixels import Pixels
+
+
+def check_data_format() -> None:
+    """Refuse nets with their channels first, for the images here have them last.
+
+    Raises:
+        UserError: Keras is configured so.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise UserError(
+            'Keras is configured for "image_data_format": "channels_first", and the images of this package '
+            'have their channels last; write "channels_last" into keras.json.'
+        )
 
 
 def build_classifier(
@@ -27,7 +41,11 @@ def build_classifier(
         normalisation: the mean of the training images to subtract, (H, W, channels) or (channels,); or what
             public weights want.
         policy: Keras' dtype policy, as "mixed_bfloat16"; by default the one that holds.
+
+    Raises:
+        UserError: Keras is configured for channels first.
     """
+    check_data_format()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy or before)
     try:
