@@ -66,10 +66,7 @@ class Pipeline:
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Whole batches of an epoch: what is left over is another part of the images each time."""
-        size = self.source.train.size
-        if self._held(self.source.train):
-            size = len(self._training_images[1])
-        return size // batch_size
+        return self._images_of_an_epoch // batch_size
 
     def training_batches(
         self,
@@ -99,8 +96,8 @@ class Pipeline:
         steps = self.steps_per_epoch(batch_size)
         if not steps:
             raise UserError(
-                f"--batch_size={batch_size} is more than the training images of {self.source.name} that can "
-                "be decoded; make it smaller, or mend the others."
+                f"--batch_size={batch_size} is more than the {self._images_of_an_epoch} training images of "
+                f"{self.source.name} that can be decoded; give that number or less."
             )
         first_epoch, done = divmod(first_step, steps)
         mixer = Mixer(mixing, len(self.source.class_names)) if mixing else None
@@ -155,6 +152,11 @@ class Pipeline:
     def _held(self, split: Split) -> bool:
         size = split.size * self.view.size**2 * self.source.channels
         return self.view.whole and size <= _IN_MEMORY
+
+    @property
+    def _images_of_an_epoch(self) -> int:
+        """Those that can be decoded, as far as that is known beforehand."""
+        return len(self._training_images[1]) if self._held(self.source.train) else self.source.train.size
 
     @functools.cached_property
     def _training_images(self) -> tuple[tf.Tensor, tf.Tensor]:

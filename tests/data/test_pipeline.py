@@ -12,6 +12,7 @@ from keras_resnet.data.mixing import Mixing
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.source import Source, Split
 from keras_resnet.data.view import View
+from keras_resnet.errors import UserError
 
 DIGITS = sources.find("digits")
 WHOLE = View(8, whole=True, mirrored=False)
@@ -177,6 +178,12 @@ def test_whole_images_are_enlarged():
     ((images, _),) = _list(batches)
     assert images.shape == (355, 32, 32, 1)
     assert abs(images.mean() - digits.load("test")[0].mean()) < 0.5
+
+
+@pytest.mark.parametrize(("source", "view", "images"), [(DIGITS, WHOLE, 1442), (PHOTOGRAPHS, CROP, 14)])
+def test_a_batch_of_more_images_than_there_are_is_refused_with_their_number(source, view, images):
+    with pytest.raises(UserError, match=f"--batch_size=2000 is more than the {images} training images"):
+        Pipeline(source, view).training_batches(2000, 1, NO_MEAN)
 
 
 @pytest.mark.parametrize("augmentation", ["paper", "inception"])

@@ -68,16 +68,6 @@ def test_a_header_larger_than_the_file_is_refused(tmp_path):
         _values(path)
 
 
-def test_numbers_of_a_type_that_numpy_does_not_know_are_refused_with_their_file(tmp_path):
-    header = json.dumps({"fc.weight": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]}}).encode()
-    path = tmp_path / "eight.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    with pytest.raises(
-        UserError, match=r"eight\.safetensors: fc\.weight has numbers of type .* NumPy does not know"
-    ):
-        _values(path)
-
-
 def test_a_config_of_another_library_says_nothing(tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["ResNetForImageClassification"]}')
     assert pixels_beside(tmp_path / "model.safetensors") is None
