@@ -68,8 +68,11 @@ def file_name(dataset: str) -> str:
     return re.sub(r"[^\w.-]+", "-", dataset).strip("-.")
 
 
-def source(values: flags.FlagValues, dataset: str) -> Source:
+def source(values: flags.FlagValues, dataset: str, *, trains: bool = False) -> Source:
     """The dataset of this name, as the flags say.
+
+    Args:
+        trains: whether the images to train on must be others than those to test on.
 
     Raises:
         UserError: there is none.
@@ -84,6 +87,7 @@ def source(values: flags.FlagValues, dataset: str) -> Source:
         train_split=values.train_split,
         validation_split=values.validation_split,
         validation_fraction=fraction,
+        trains=trains,
     )
 
 

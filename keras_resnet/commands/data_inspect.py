@@ -28,7 +28,7 @@ _BAR = 40
 def run(dataset: str) -> None:
     """Print and draw."""
     net = net_flags.architecture(FLAGS)
-    source = data_flags.source(FLAGS, dataset)
+    source = data_flags.source(FLAGS, dataset, trains=True)
     view = view_flags.view(FLAGS, source, net)
 
     from keras_resnet.data.bad_images import BadImages

@@ -40,7 +40,7 @@ def run() -> None:
     if quick and FLAGS["output_dir"].using_default_value:
         FLAGS.output_dir += "-quick"
     depths = _depths(FLAGS.depths or (["20", "62"] if quick else ["20", "56"]), quick)
-    source = data_flags.source(FLAGS, FLAGS.dataset)
+    source = data_flags.source(FLAGS, FLAGS.dataset, trains=True)
     defaults = _QUICK if quick else _CONVOLUTIONAL
     recipe = experiment_flags.recipe(FLAGS, source, **defaults)
     told = prepare_runtime()

@@ -26,7 +26,7 @@ def run() -> None:
     """Train, measure, print and write."""
     if not architectures.is_cifar_depth(FLAGS.depth):
         raise UserError(f"--depth={FLAGS.depth} must be 6n+2 (8, 14, 20, ...) for a CIFAR net.")
-    source = data_flags.source(FLAGS, FLAGS.dataset)
+    source = data_flags.source(FLAGS, FLAGS.dataset, trains=True)
     recipe = experiment_flags.recipe(FLAGS, source, points=_POINTS, **_DEFAULTS)
     told = prepare_runtime()
     setup = experiment_flags.setup(FLAGS, source, recipe, points=_POINTS)

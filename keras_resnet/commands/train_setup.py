@@ -68,7 +68,7 @@ def read_flags() -> Asked:
     Raises:
         UserError: something that cannot be.
     """
-    source = data_flags.source(FLAGS, FLAGS.dataset)
+    source = data_flags.source(FLAGS, FLAGS.dataset, trains=True)
     beginning = begun_from.read(FLAGS, source)
     net = beginning.net if beginning else net_flags.architecture(FLAGS)
     _check_stages(net)

@@ -31,6 +31,8 @@ _NOT_MIRRORED = {
     "quickdraw_bitmap",
     "svhn_cropped",
 }
+# Grey and colours: as what the decoder of files gives them.
+_CHANNELS = (1, 3)
 # Files read at a time, and images in a row from each: TFDS's own numbers.
 _FILES_AT_A_TIME, _IMAGES_IN_A_ROW = 16, 16
 # Encoded images held for shuffling. Their files come in another order each epoch, too.
@@ -45,6 +47,7 @@ def tfds_source(
     train_split: str | None,
     validation_split: str | None,
     validation_fraction: float,
+    trains: bool,
 ) -> Source:
     """The dataset of this name, with version and configuration where they are given.
 
@@ -54,10 +57,11 @@ def tfds_source(
         train_split, validation_split: in TFDS's words, as `train[:80%]`; by default `train`, and `validation`
             or `test`.
         validation_fraction: share of the end of `train` that is held out where there is neither.
+        trains: whether the images to train on must be others than those to test on.
 
     Raises:
-        UserError: there is no such dataset or split, it is not one of images with one label each, or it is
-            not prepared.
+        UserError: there is no such dataset or split, it is not one of images with one label each, it is not
+            prepared, or it is trained on images that are tested on.
     """
     import tensorflow_datasets as tfds
 
@@ -84,6 +88,11 @@ def tfds_source(
             f"--dataset={name} is not an image classification dataset: it needs the features 'image', of "
             f"uint8, and 'label', and has {', '.join(map(repr, features))}."
         )
+    channels = features["image"].shape[-1]
+    if channels not in _CHANNELS:
+        raise UserError(
+            f"--dataset={name} has images of {channels} channels; nets are trained on those of 1 or 3."
+        )
     if not builder.is_prepared():
         _prepare(builder, name, download)
     splits = builder.info.splits
@@ -102,12 +111,21 @@ def tfds_source(
             f"--dataset={name} has no split to validate on but {', '.join(splits)}; name one, or a part of "
             "it, with --validation_split."
         )
+    train_split = train_split or "train"
+    train = _split(builder, train_split, "--train_split", name)
+    test = _split(builder, validation_split, "--validation_split", name)
+    if trains and (shared := _shared(builder, train_split, validation_split)):
+        raise UserError(
+            f"--train_split={train_split} and --validation_split={validation_split} of {name} share "
+            f"{shared:,} images, and what is trained on tests nothing; give "
+            f"{_others(builder, train_split, validation_split)}."
+        )
     return Source(
         name=name,
         class_names=tuple(features["label"].names),
         image_shape=tuple(features["image"].shape),
-        train=_split(builder, train_split or "train", "--train_split", name),
-        test=_split(builder, validation_split, "--validation_split", name),
+        train=train,
+        test=test,
         mirrored=builder.name not in _NOT_MIRRORED,
     )
 
@@ -202,6 +220,28 @@ def _split(builder: Any, name: str, flag: str, dataset: str) -> Split:
         return f"image {place} of {pathlib.Path(instructions[part].filename)}"
 
     return Split(name, info.num_examples, read, describe)
+
+
+def _shared(builder: Any, train: str, test: str) -> int:
+    """How many images are in both splits."""
+    splits = builder.info.splits
+    pairs = itertools.product(splits[train].file_instructions, splits[test].file_instructions)
+    return sum(
+        max(0, min(one.skip + one.take, other.skip + other.take) - max(one.skip, other.skip))
+        for one, other in pairs
+        if one.filename == other.filename
+    )
+
+
+def _others(builder: Any, train: str, test: str) -> str:
+    """What to train on beside the images to test on, as flags."""
+    part = re.fullmatch(r"(\w+)\[([^:\]]*):([^:\]]*)\]", test)
+    if part:
+        name, start, end = part.groups()
+        rest = "+".join([f"{name}[:{start}]"] * bool(start) + [f"{name}[{end}:]"] * bool(end))
+        if rest and re.match(rf"{name}\b", train) and not _shared(builder, rest, test):
+            return f"--train_split={rest}"
+    return "parts that share none, as --train_split=train[:90%] --validation_split=train[90%:]"
 
 
 def _records(

@@ -43,6 +43,8 @@ REFUSALS = [
     ("train --dataset=mnist --data_dir=nowhere", "mnist is not prepared in"),
     ("train --validation_fraction=1", "--validation_fraction=1 must be between 0 and 1"),
     ("train --train_split=train[:50%]", "--train_split=train[:50%] is for datasets of TFDS"),
+    ("train --data_dir=elsewhere", "--data_dir=elsewhere is for datasets of TFDS; leave it out for"),
+    ("train --dataset=docs --download", "--download=True is for datasets of TFDS; leave it out for"),
     ("train --export=int4", "--export=int4 is none of saved_model, float32, float16, dynamic, int8, web"),
     ("train --export=web --litertjs=nowhere", "needs the npm package @litertjs/core"),
     ("train --max_accuracy_drop=-1", "--max_accuracy_drop=-1"),

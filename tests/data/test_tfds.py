@@ -1,3 +1,4 @@
+import re
 import shutil
 from unittest import mock
 
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_resnet.commands import main
 from keras_resnet.data import sources
 from keras_resnet.errors import UserError
 
@@ -19,15 +21,19 @@ def _pixels(image):
 def _store(data_dir, name, splits, files=1, **features):
     """A TFDS dataset on disk, as `tfds build` leaves one, of the first images of SHAPES."""
     features = features or {"label": tfds.features.ClassLabel(names=["circle", "square"])}
+    features = {"image": tfds.features.Image(shape=(12, 12, 3)), **features}
     tfds.dataset_builders.store_as_tfds_dataset(
         name,
         version="1.0.0",
         data_dir=data_dir,
         download_config=tfds.download.DownloadConfig(num_shards=files),
-        features=tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(12, 12, 3)), **features}),
+        features=tfds.features.FeaturesDict(features),
         split_datasets={
             split: tf.data.Dataset.from_tensor_slices(
-                {"image": SHAPES[:size], **{key: np.arange(size) % 2 for key in features}}
+                {
+                    **{key: np.arange(size) % 2 for key in features},
+                    "image": SHAPES[:size, ..., np.arange(features["image"].shape[-1]) % 3],
+                }
             )
             for split, size in splits.items()
         },
@@ -43,6 +49,13 @@ def data_dir(tmp_path_factory):
     # Four files, as large datasets have.
     _store(folder, "many_files", {"train": 30, "test": 10}, files=4)
     _store(folder, "no_train", {"test": 10})
+    _store(
+        folder,
+        "transparent",
+        {"train": 10},
+        image=tfds.features.Image(shape=(12, 12, 4)),
+        label=tfds.features.ClassLabel(names=["circle", "square"]),
+    )
     _store(folder, "regression", {"train": 10}, angle=tfds.features.Scalar(tf.int64))
     return str(folder)
 
@@ -125,6 +138,7 @@ def test_split_that_tests(data_dir, name, sizes, split):
     ("name", "says"),
     [
         ("no_train", "no split 'train' but test"),
+        ("transparent", "has images of 4 channels; nets are trained on those of 1 or 3"),
         ("regression", "needs the features 'image', of uint8, and 'label'"),
         ("cifarr10", "did you mean cifar10"),
         ("glue", "not an image classification dataset"),
@@ -138,6 +152,35 @@ def test_what_cannot_be_trained_on_is_refused(data_dir, name, says):
         sources.find(name, data_dir)
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("splits", "shared", "works"),
+    [
+        ((None, "train[90%:]"), 3, "train[:90%]"),
+        (("train[:95%]", "train[:20%]"), 6, "train[20%:]"),
+        (("train", "train[20%:70%]"), 15, "train[:20%]+train[70%:]"),
+        (("train", "train[-10:]"), 10, "train[:-10]"),
+        (("train+test", None), 10, "train[:90%] --validation_split=train[90%:]"),
+        ((None, "train"), 30, "train[:90%] --validation_split=train[90%:]"),
+    ],
+)
+def test_a_training_that_would_test_on_its_own_images_is_refused(data_dir, splits, shared, works):
+    asked = dict(zip(("train_split", "validation_split"), splits, strict=True))
+    with pytest.raises(UserError, match=f"share {shared} images") as refusal:
+        sources.find("many_files", data_dir, trains=True, **asked)
+    given = re.search(r"--train_split=(\S+)( --validation_split=(\S+))?\.$", str(refusal.value))
+    assert given[0] == f"--train_split={works}."
+    asked = {"train_split": given[1], "validation_split": given[3] or asked["validation_split"]}
+    assert sources.find("many_files", data_dir, trains=True, **asked).train.size
+    # A test on what was trained on may be asked for.
+    assert sources.find("many_files", data_dir, validation_split="train").test.size == 30
+
+
+def test_train_refuses_to_test_on_its_own_images(data_dir, capsys):
+    flags = ["--dataset=many_files", f"--data_dir={data_dir}", "--validation_split=train[90%:]"]
+    assert main.main(["train", *flags, "--dry_run"]) == 2
+    assert "--train_split=train[:90%]." in capsys.readouterr().err
 
 
 def test_characters_are_not_mirrored():
