@@ -4,6 +4,7 @@ import collections
 import hashlib
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,12 @@ def folder_source(name: str, validation_fraction: float) -> Source:
             )
         train, test = (_files(folder, class_names) for folder in (train_folder, test_folder))
         test_name = test_folder.name
+        advice = f"put some of each class into {test_folder}"
     else:
         class_names = _class_names(root, name)
         train, test = _hold_out(_files(root, class_names), root, validation_fraction)
         test_name = f"{validation_fraction:.0%} of each class"
+        advice = "each class has one, and needs two or more for one to be held out; add some"
     empty = set(range(len(class_names))) - {label for _, label in train}
     if empty:
         raise UserError(
@@ -63,10 +66,7 @@ def folder_source(name: str, validation_fraction: float) -> Source:
             f"in {', '.join(SUFFIXES)}."
         )
     if not test:
-        raise UserError(
-            f"--dataset={name} has no pictures to test on; put some into {test_name}, or raise "
-            f"--validation_fraction={validation_fraction:g}."
-        )
+        raise UserError(f"--dataset={name} has no pictures to test on; {advice}.")
     return Source(
         name=name,
         class_names=class_names,
@@ -119,7 +119,8 @@ def _hold_out(files: Sequence[_File], root: pathlib.Path, fraction: float) -> tu
     train: list[_File] = []
     test: list[_File] = []
     for members in classes.values():
-        count = max(1, round(fraction * len(members))) if len(members) > 1 else 0
+        # One at least, and one at least to train on.
+        count = min(len(members) - 1, max(1, round(fraction * len(members))))
         ranked = sorted(members, key=lambda file: _hash(file[0].relative_to(root)))
         held_out = set(ranked[:count])
         test.extend(file for file in members if file in held_out)
@@ -139,9 +140,12 @@ def _image_shape(files: Sequence[_File]) -> tuple[int | None, int | None, int]:
     sizes, modes = set(), set()
     for path, _ in files[:: -(-len(files) // _LOOKED_AT)]:
         try:
-            with PIL.Image.open(path) as picture:
-                sizes.add(picture.size)
-                modes.add(picture.mode)
+            with warnings.catch_warnings():
+                # The limit of pixels is twice that of which Pillow warns.
+                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+                with PIL.Image.open(path) as picture:
+                    sizes.add(picture.size)
+                    modes.add(picture.mode)
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
             continue  # a bad file is for --bad_images to deal with
     width, height = sizes.pop() if len(sizes) == 1 else (None, None)

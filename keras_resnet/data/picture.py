@@ -30,12 +30,12 @@ def seen_picture(
         picture: a file or its bytes.
         channels: 1 or 3.
         whole: all of the picture squeezed into the square, or its centre.
-        name: of the picture in messages; by default the file's.
+        name: of the picture in messages; by default the file's, if it is one.
 
     Raises:
         UserError: it cannot be read or is no picture.
     """
-    name = name or os.fsdecode(picture)
+    name = name or ("The picture" if isinstance(picture, bytes) else os.fsdecode(picture))
     try:
         contents = picture if isinstance(picture, bytes) else pathlib.Path(picture).read_bytes()
     except OSError as error:

@@ -4,11 +4,13 @@ import collections
 import dataclasses
 import io
 import time
+import warnings
 
 import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+from keras_resnet.data.in_order import numbered
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.sheet import COLUMNS
 from keras_resnet.data.source import Split
@@ -27,7 +29,7 @@ class Survey:
         images: how many.
         labels: images of each class, by its number.
         sizes: images of each (height, width).
-        unreadable: images whose size could not be read.
+        unreadable: images that could not be read, or whose size could not.
     """
 
     images: int
@@ -40,19 +42,20 @@ def survey(split: Split) -> Survey:
     """Look at the labels and headers of a split's images."""
     labels: collections.Counter[int] = collections.Counter()
     sizes: collections.Counter[tuple[int, int]] = collections.Counter()
-    unreadable = count = 0
+    count = min(split.size, _LOOKED_AT)
+    order = None if count == split.size else tf.constant([0, 0])
     stream = (
-        split.read(None) if split.size <= _LOOKED_AT else split.read(tf.constant([0, 0])).take(_LOOKED_AT)
+        numbered(split.read(order), 0, 1).ignore_errors().take_while(lambda position, _: position < count)
     )
-    for _, image, label in stream.as_numpy_iterator():
-        count += 1
-        labels[int(label)] += 1
-        size = _size(image)
-        if size is None:
-            unreadable += 1
-        else:
-            sizes[size] += 1
-    return Survey(count, labels, sizes, unreadable)
+    with warnings.catch_warnings():
+        # The limit of pixels is twice that of which Pillow warns.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        for _, (_, image, label) in stream.as_numpy_iterator():
+            labels[int(label)] += 1
+            size = _size(image)
+            if size is not None:
+                sizes[size] += 1
+    return Survey(count, labels, sizes, count - sizes.total())
 
 
 def samples(images: Pipeline, mean: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow as tf
 from pictures import encoded, small, write_folder
 
 from keras_resnet.data import sources
+from keras_resnet.data.survey import survey
 from keras_resnet.errors import UserError
 
 
@@ -116,7 +118,7 @@ def _empty_val(folder):
         (_one_class, "holds 1 class folders and needs two or more"),
         (_new_class, "the class 'bird' is in val and not in train"),
         (_empty_class, "the class 'aardvark' has no pictures to train on"),
-        (_empty_val, "has no pictures to test on; put some into val"),
+        (_empty_val, "has no pictures to test on; put some of each class into"),
     ],
 )
 def test_what_is_no_dataset_is_refused(tmp_path, spoil, says):
@@ -125,6 +127,27 @@ def test_what_is_no_dataset_is_refused(tmp_path, spoil, says):
     with pytest.raises(UserError, match=re.escape(f"--dataset={folder}")) as refusal:
         sources.find(str(folder))
     assert says in str(refusal.value)
+
+
+def test_a_class_is_never_held_out_as_a_whole(tmp_path):
+    source = sources.find(str(write_folder(tmp_path, images=2, split=False)), validation_fraction=0.9)
+    assert (source.train.size, source.test.size) == (2, 2)
+
+
+def test_classes_of_one_picture_are_refused_with_what_would_work(tmp_path):
+    folder = write_folder(tmp_path, images=1, split=False)
+    with pytest.raises(UserError, match="has no pictures to test on; each class has one, and needs two or"):
+        sources.find(str(folder))
+
+
+def test_pillow_does_not_warn_of_large_pictures(tmp_path):
+    folder = write_folder(tmp_path)
+    large = encoded(np.zeros((10_000, 9_000), "uint8"), "PNG")
+    (folder / "train" / "church" / "00.png").write_bytes(large)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = sources.find(str(folder))
+        assert survey(source.train).sizes[10_000, 9_000] == 1
 
 
 def test_names_of_files_need_not_be_utf8(tmp_path):

@@ -94,3 +94,8 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, contents, message):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"none\.jpg cannot be read \(No such file"):
         seen_picture(tmp_path / "none.jpg", 32, 3, whole=True)
+
+
+def test_bytes_without_a_name_are_not_shown_in_the_message():
+    with pytest.raises(UserError, match=r"^The picture is no picture that can be decoded"):
+        seen_picture(b"no picture", 32, 3, whole=True)
