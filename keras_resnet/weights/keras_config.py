@@ -58,11 +58,12 @@ def _told(layers: dict[str, dict[str, Any]]) -> Told:
         variant = "v1.5" if max(layers["conv3_block1_2_conv"]["strides"]) > 1 else "v1"
     front = layers.get("preprocessing", {}).get("pixels")
     shapes = [layer["batch_shape"] for layer in layers.values() if "batch_shape" in layer]
+    channels_first = layers.get("conv1_conv", {}).get("data_format") == "channels_first"
     return Told(
         variant=variant,
         plain=not any(name.endswith("_add") for name in layers),
         pixels=front and Pixels(_three(front["mean"]), _three(front["deviation"]), bool(front["reverse"])),
-        size=shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 4 else None,
+        size=shapes[0][2 if channels_first else 1] if len(shapes) == 1 and len(shapes[0]) == 4 else None,
     )
 
 

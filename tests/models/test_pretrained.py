@@ -370,6 +370,19 @@ def test_a_keras_file_tells_its_preprocessing(tmp_path):
         assert named.size == 48
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_keras_file_tells_the_size_of_its_images(data_format, tmp_path):
+    path = tmp_path / "net.keras"
+    keras.config.set_image_data_format(data_format)
+    try:
+        shape = (3, 48, 48) if data_format == "channels_first" else (48, 48, 3)
+        resnet.CifarResNet(8, input_shape=shape).save(path)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    with open_weights(path) as named:
+        assert named.size == 48
+
+
 def test_a_weight_that_is_there_twice_is_refused(torch_18, tmp_path):
     path = tmp_path / "twice.pth"
     write_torch_file(path, {**torch_18[1], "conv1_bn/gamma": np.ones(64, "float32")})
