@@ -120,7 +120,8 @@ def _of_file(
     with open_weights(path) as named:
         if net is None:
             variant = values.variant if values["variant"].present else None
-            plain = values.plain or (False if values["shortcut"].present else None)
+            asked = values["plain"].present or values["shortcut"].present
+            plain = values.plain if asked else None
             net, _, _ = architecture_of(named, str(path), variant=variant, plain=plain)
         normalisation = normalisation_of(named, source.channels, str(path))
         has_head = "predictions/kernel" in named.arrays

@@ -7,6 +7,7 @@ from absl import flags
 
 from keras_resnet.errors import UserError
 from keras_resnet.files import atomic, check_writable
+from keras_resnet.models.architectures import VARIANTS, Architecture
 
 if TYPE_CHECKING:
     from keras_resnet.weights.registry import PublicWeights
@@ -19,6 +20,16 @@ flags.DEFINE_integer(
     None,
     "Of the net, where IN is a name of public weights (keras-resnet weights lists them).",
     **_INPUT,
+)
+flags.DEFINE_enum(
+    "variant",
+    None,
+    list(VARIANTS),
+    "Stride of a bottleneck on the first 1x1 (v1) or on the 3x3 (v1.5), where the file does not tell.",
+    **_INPUT,
+)
+flags.DEFINE_boolean(
+    "plain", None, "The net has no shortcuts (--noplain: has some), where the file does not tell.", **_INPUT
 )
 
 _SUFFIXES = (".weights.h5", ".keras")
@@ -43,11 +54,13 @@ def run(source: str, target: str) -> None:
     from keras_resnet.models.origin import architecture_of
     from keras_resnet.models.pretrained import load_weights
     from keras_resnet.models.resnet import ResNet
-    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.training.classifier import build_classifier, check_data_format
     from keras_resnet.training.normalisation import normalisation_of
 
+    check_data_format()
     with open_weights(path) as named:
-        net, channels, classes = architecture_of(named, source)
+        net, channels, classes = architecture_of(named, source, variant=FLAGS.variant, plain=FLAGS.plain)
+        _check_asked(net, source)
         normalisation = normalisation_of(named, channels, source)
         size = entry.test.size if entry else named.size or net.default_size
     seen = "pixels as the first convolution sees them"
@@ -65,11 +78,28 @@ def run(source: str, target: str) -> None:
     print(f"{target}: {net.name}, {kind}, {channels} channels; it takes {seen}.")
 
 
+def _check_asked(net: Architecture, source: str) -> None:
+    """Refuse flags that say otherwise than the file.
+
+    Raises:
+        UserError: with the first of them.
+    """
+    # Basic blocks are the same in both variants.
+    variant = net.variant if net.block == "bottleneck" else FLAGS.variant
+    for flag, told in (("variant", variant), ("plain", net.shortcut is None)):
+        asked = FLAGS[flag].value
+        if asked not in (None, told):
+            raise UserError(
+                f"--{flag}={asked} is not what {source} tells: {net.name}, shortcut "
+                f"{net.shortcut or 'none'}, {net.variant}; leave --{flag} out."
+            )
+
+
 def _public(source: str) -> "PublicWeights | None":
     """The public weights of that name, or None for a file.
 
     Raises:
-        UserError: --depth is missing, or of no use; or there is neither.
+        UserError: a flag is missing, or of no use; or there is neither.
     """
     from keras_resnet.weights import registry
 
@@ -78,6 +108,12 @@ def _public(source: str) -> "PublicWeights | None":
             raise UserError(
                 f"--depth is missing: {source} is for several nets, which `keras-resnet weights` lists."
             )
+        for flag in ("variant", "plain"):
+            value = FLAGS[flag].value
+            if value is not None:
+                raise UserError(
+                    f"--{flag}={value} is for files that do not tell it; leave it out for {source}."
+                )
         return registry.find(source, FLAGS.depth)
     if not pathlib.Path(source).is_file():
         names = ", ".join((registry.IMAGENET, *registry.NAMES))

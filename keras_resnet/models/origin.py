@@ -32,7 +32,7 @@ def suited(architecture: Architecture, weights: Weights, variant: str | None) ->
     if weights is not None and variant is None:
         variant = variant_of(weights, architecture)
         if variant is None and architecture.block == "bottleneck":
-            raise _untold(weights)
+            raise _untold(weights, "variant='v1'", "'v1.5'")
     return dataclasses.replace(architecture, variant=variant or "v1")
 
 
@@ -119,8 +119,8 @@ def architecture_of(
         plain = plain if named.layout.plain is None else named.layout.plain
         if plain is None:
             raise UserError(
-                f"{name} does not tell whether its net has shortcuts (--shortcut=A) or none (--plain); say "
-                "so, or use its .keras file."
+                f"{name} does not tell whether its net has shortcuts (--noplain) or none (--plain); say so, "
+                "or use its .keras file."
             )
         if plain and net.stem == "cifar":
             net = architectures.cifar(net.depth, None)
@@ -129,7 +129,7 @@ def architecture_of(
             net = architectures.IMAGENET_PLAIN.get(net.depth, dataclasses.replace(net, shortcut=None))
     variant = named.layout.variant or variant
     if variant is None and bottleneck:
-        raise _untold(name)
+        raise _untold(name, "--variant=v1", "--variant=v1.5")
     return dataclasses.replace(net, variant=variant or "v1"), stem[2], head[1] if len(head) == 2 else None
 
 
@@ -141,10 +141,10 @@ def _shortcut(shapes: Collection[str], bottleneck: bool) -> str:
     return "B" if "conv3_block1_0_conv/kernel" in shapes else "A"
 
 
-def _untold(name: object) -> UserError:
+def _untold(name: object, new: str, other: str) -> UserError:
     return UserError(
-        f"{name} does not tell where its bottlenecks have their stride; give variant='v1', as new nets have "
-        "it, or 'v1.5', or use its .keras file."
+        f"{name} does not tell where its bottlenecks have their stride; give {new}, as new nets have it, or "
+        f"{other}, or use its .keras file."
     )
 
 

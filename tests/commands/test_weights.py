@@ -172,6 +172,57 @@ def test_weights_without_a_head_are_converted_without_one(tmp_path, capsys):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("make", "told", "flag", "kind"),
+    [
+        (
+            lambda: resnet.ResNet50(include_top=False, variant="v1.5", input_shape=(32, 32, 3)),
+            "give --variant=v1, as new nets have it, or --variant=v1.5",
+            "--variant=v1.5",
+            "resnet50, shortcut B, v1.5",
+        ),
+        (
+            lambda: resnet.CifarResNet(8, classes=3),
+            "has shortcuts (--noplain) or none (--plain)",
+            "--noplain",
+            "cifar_resnet8, shortcut A",
+        ),
+        (
+            lambda: resnet.CifarPlainNet(8, classes=3),
+            "has shortcuts (--noplain) or none (--plain)",
+            "--plain",
+            "cifar_plainnet8, shortcut None",
+        ),
+    ],
+    ids=["bottleneck", "residual", "plain"],
+)
+def test_what_a_file_does_not_tell_is_asked_for(make, told, flag, kind, tmp_path, capsys):
+    source, target = tmp_path / "net.weights.h5", tmp_path / "net.keras"
+    make().save_weights(source)
+    assert _run("convert", source, target) == 2
+    assert told in capsys.readouterr().err
+    assert _run("convert", flag, source, target) == 0
+    assert kind in capsys.readouterr().out
+    other = {"--variant=v1.5": "--variant=v1", "--plain": "--noplain", "--noplain": "--plain"}[flag]
+    assert _run("convert", other, target, tmp_path / "again.keras") == 2
+    assert "is not what" in capsys.readouterr().err
+    assert not (tmp_path / "again.keras").exists()
+
+
+@pytest.mark.parametrize("flag", ["--noplain", "--shortcut=A", "--plain"])
+def test_training_takes_what_a_file_does_not_tell_too(flag, tmp_path, capsys):
+    path = tmp_path / "net.weights.h5"
+    resnet.CifarResNet(8, input_shape=(8, 8, 1)).save_weights(path)
+    assert _run("train", f"--weights={path}", flag, "--dry_run") == 0
+    assert ("cifar_plainnet8" if flag == "--plain" else "cifar_resnet8") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--variant=v1", "--plain"])
+def test_of_public_weights_nothing_is_asked(flag, tmp_path, capsys):
+    assert _run("convert", "--depth=50", flag, "imagenet", tmp_path / "net.keras") == 2
+    assert "is for files that do not tell it; leave it out for imagenet" in capsys.readouterr().err
+
+
 def test_a_model_cannot_be_converted_onto_itself(torch_file, tmp_path, capsys):
     target = tmp_path / "x.keras"
     assert _run("convert", torch_file, target) == 0
