@@ -62,6 +62,15 @@ def test_models_need_keras_alone():
     assert used - set(sys.stdlib_module_names) <= {"keras", "keras_resnet", "numpy"}
 
 
+def test_weights_are_known_without_what_reads_files_and_pictures():
+    script = (
+        "import sys; from keras_resnet.weights import find, layouts, pixels, read, registry;"
+        "print(sorted({'PIL', 'h5py', 'keras', 'ml_dtypes', 'safetensors'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_import_is_free():
     script = (
         "import sys, keras_resnet; print(sorted({'keras', 'tensorflow', 'numpy', 'absl'} & set(sys.modules)))"

@@ -1,1 +1,1 @@
-"""What a residual network is: layers, blocks, the paper's nets, and their size. Needs Keras alone."""
+"""What a residual network is: layers, blocks, the paper's nets, their size. Of libraries, Keras and NumPy."""

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_resnet.models.architectures import SHORTCUTS, VARIANTS
 from keras_resnet.models.layers import (
     ZeroPaddingShortcut,
     ceil_divide,
@@ -89,7 +90,10 @@ def shortcut_branch(
         case "C":
             make = projection_shortcut
         case _:
-            raise ValueError(f"{name}: shortcut must be 'A', 'B', 'C' or None (plain), not {shortcut!r}.")
+            *options, plain = map(repr, SHORTCUTS)
+            raise ValueError(
+                f"{name}: shortcut must be {', '.join(options)} or {plain} (plain), not {shortcut!r}."
+            )
     return make(x, filters, stride=stride, name=name)
 
 
@@ -160,8 +164,8 @@ def bottleneck_block(
         ValueError: an unknown variant or shortcut option, or a shortcut that cannot be added here; a stride
             and a dilation in one convolution; drop_path without a shortcut.
     """
-    if variant not in ("v1", "v1.5"):
-        raise ValueError(f"{name}: variant must be 'v1' or 'v1.5', not {variant!r}.")
+    if variant not in VARIANTS:
+        raise ValueError(f"{name}: variant must be {' or '.join(map(repr, VARIANTS))}, not {variant!r}.")
     before = input_dilation or dilation
     stride_1x1, stride_3x3, rate = (stride, 1, dilation) if variant == "v1" else (1, stride, before)
     width = BOTTLENECK_EXPANSION * filters

@@ -8,9 +8,7 @@ import keras
 import numpy as np
 
 from keras_resnet.weights.pixels import PIXELS, Pixels
-from keras_resnet.weights.registry import CLASS_INDEX
-
-_IMAGENET_CLASSES = 1000
+from keras_resnet.weights.registry import CLASS_INDEX, CLASSES
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -99,7 +97,7 @@ def decode_predictions(preds: np.ndarray, top: int = 5) -> list[list[tuple[str, 
         ValueError: `preds` has another shape, or the names cannot be downloaded.
     """
     preds = np.asarray(preds)
-    if preds.ndim != 2 or preds.shape[1] != _IMAGENET_CLASSES:
+    if preds.ndim != 2 or preds.shape[1] != CLASSES:
         raise ValueError(
             "`decode_predictions` expects a batch of predictions (i.e. a 2D array of shape (samples, 1000)); "
             f"found array with shape: {preds.shape}."

@@ -20,7 +20,6 @@ _TOLD = 10
 # Letters of a name from the file in it.
 _SHOWN = 80
 _HEAD = "predictions"
-_IMAGENET_CLASSES = 1000
 _NET_LAYER = re.compile(rf"conv\d+_|{_HEAD}/")
 
 
@@ -54,7 +53,7 @@ def load_weights(
     }
     if registry.is_name(weights):
         head = variables.get(f"{_HEAD}/kernel")
-        new_head = new_head or head is None or head.shape[-1] != _IMAGENET_CLASSES
+        new_head = new_head or head is None or head.shape[-1] != registry.CLASSES
         path: str | os.PathLike = public_weights(weights, architecture).fetch(headless=new_head)
     else:
         path = weights

@@ -8,6 +8,9 @@ from keras_resnet.errors import UserError
 from keras_resnet.weights.download import fetch, keras_home
 from keras_resnet.weights.pixels import PIXELS, Pixels
 
+# Of ImageNet, which all of them tell apart.
+CLASSES = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Test:

@@ -18,7 +18,8 @@ from keras_resnet.errors import UserError
 from keras_resnet.models import architectures, origin, pretrained, resnet
 from keras_resnet.models.preprocessing import Preprocessing
 from keras_resnet.weights import registry
-from keras_resnet.weights.pixels import PIXELS, published_view
+from keras_resnet.weights.pixels import PIXELS
+from keras_resnet.weights.published import published_view
 from keras_resnet.weights.read import open_weights
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "public.npz"
