@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from keras_resnet.data.augment import Crop, scaled_shape
 from keras_resnet.data.header import (
+    apart,
     bmp_palette,
     is_bmp_with_palette,
     is_jpeg_without_black,
     is_png,
+    orientation,
     without_animation,
 )
 from keras_resnet.data.source import LARGEST
@@ -86,7 +88,8 @@ def crop_view(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, 
 
     Args:
         image: a JPEG, PNG, GIF (its first picture), BMP or WebP file, or pixels. CMYK and palettes become
-            RGB, grey becomes RGB or RGB grey where `channels` asks for it, and transparency is dropped.
+            RGB, grey becomes RGB or RGB grey where `channels` asks for it, and transparency is dropped. A
+            JPEG is seen upright, as its camera says it was held (EXIF).
         choose: gives the crop for a height and width.
         channels: 1 or 3.
 
@@ -135,12 +138,13 @@ def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int
 
 
 def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """All pixels of an encoded image, (H, W, channels) uint8.
+    """All pixels of an encoded image, upright, (H, W, channels) uint8.
 
     Raises:
         tf.errors.InvalidArgumentError: as of `crop_view`.
     """
 
+    lies = tf.cond(tf.io.is_jpeg(contents), lambda: orientation(contents), lambda: tf.constant(1, tf.int64))
     contents, size = without_animation(contents)
 
     def in_colour():
@@ -163,8 +167,23 @@ def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
                 lambda: decode_image(channels),
                 lambda: tf.image.rgb_to_grayscale(in_colour()),
             )
+    pixels = _upright(pixels, lies)
     pixels.set_shape((None, None, channels))
     return pixels
+
+
+def _upright(pixels: tf.Tensor, lies: tf.Tensor) -> tf.Tensor:
+    """The pixels of a picture of this orientation as it is to be seen."""
+
+    def where(orientations, turn):
+        return tf.cond(tf.reduce_any(lies == orientations), lambda: turn(pixels), lambda: pixels)
+
+    pixels = where([5, 6, 7, 8], lambda lying: tf.transpose(lying, [1, 0, 2]))
+    pixels = where([3, 4, 7, 8], lambda over: tf.reverse(over, [0]))
+    return where([2, 3, 6, 7], lambda mirrored: tf.reverse(mirrored, [1]))
+
+
+_decode_apart = apart(decode)
 
 
 def _scaled(
@@ -203,11 +222,12 @@ def _seen(
     of_pixels: Callable[[tf.Tensor], tf.Tensor],
     of_jpeg: Callable[[], tf.Tensor],
 ) -> tf.Tensor:
-    """What one of two ways makes of an image: of a JPEG file, or of all the pixels of any other."""
+    """What one of two ways makes of an image: of an upright JPEG file, or of all the pixels of any other."""
     if image.dtype != tf.string:
         return of_pixels(image)
     cropped = tf.io.is_jpeg(image) if channels == 3 else is_jpeg_without_black(image)
-    return tf.cond(cropped, of_jpeg, lambda: of_pixels(decode(image, channels)))
+    cropped &= orientation(image) == 1
+    return tf.cond(cropped, of_jpeg, lambda: of_pixels(_decode_apart(image, channels)))
 
 
 def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,19 @@ import tensorflow as tf
 
 # Bytes of a file in which its size is told; behind the end of a shorter one are zeros.
 _HEADER = 64
+# Bytes in which a camera says how it was held, and most of what else it may say before that.
+_EXIF, _MOST_TAGS = 1024, 64
+_ORIENTATION = 0x0112
 # In front of a GIF's first picture; encoders write three or four.
 _MOST_GIF_EXTENSIONS = 1000
+
+
+def apart(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """A function that is one operation to the graph around it.
+
+    For a branch that is seldom taken: else each of its operations is passed by, one after another.
+    """
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def without_animation(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -43,6 +54,37 @@ def is_png(contents: tf.Tensor) -> tf.Tensor:
 def is_jpeg_without_black(contents: tf.Tensor) -> tf.Tensor:
     """Whether it is a JPEG of grey or of three colours, and not CMYK."""
     return _and(tf.io.is_jpeg(contents), lambda: tf.io.extract_jpeg_shape(contents)[2] <= 3)
+
+
+def orientation(contents: tf.Tensor) -> tf.Tensor:
+    """How the picture of a JPEG lies, as its camera says (EXIF), 1..8; 1, upright, where nothing says so.
+
+    Looked for where EXIF has to be: at the very beginning, or behind the header of JFIF.
+    """
+    # One expression, for it is asked of every picture.
+    is_told = tf.strings.regex_full_match(tf.strings.substr(contents, 0, 28), r"\C{6}Exif\C*|\C{24}Exif")
+    return tf.cond(is_told, lambda: _orientation(contents), lambda: tf.constant(1, tf.int64))
+
+
+@apart
+def _orientation(contents: tf.Tensor) -> tf.Tensor:
+    """The orientation in a TIFF's first directory."""
+    octets = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=_EXIF), tf.int64)
+    first = tf.reduce_all(octets[6:10] == tf.constant([*b"Exif"], tf.int64))
+    start = tf.where(first, tf.constant(12, tf.int64), 30)
+    big = octets[start] == ord("M")
+
+    def number(place):
+        """Of two bytes; what lies behind what is looked at counts for nothing."""
+        here, next_ = (tf.gather(octets, tf.minimum(place + at, _EXIF - 1)) for at in (0, 1))
+        return tf.where(big, 256 * here + next_, here + 256 * next_)
+
+    one, other = number(start + 4), number(start + 6)
+    directory = start + tf.where(big, 2**16 * one + other, one + 2**16 * other)
+    entries = directory + 2 + 12 * tf.range(_MOST_TAGS, dtype=tf.int64)
+    is_there = (tf.range(_MOST_TAGS, dtype=tf.int64) < number(directory)) & (entries + 12 <= _EXIF)
+    told = tf.reduce_max(tf.where(is_there & (number(entries) == _ORIENTATION), number(entries + 8), 0))
+    return tf.where((told >= 1) & (told <= 8), told, 1)
 
 
 def is_bmp_with_palette(contents: tf.Tensor) -> tf.Tensor:

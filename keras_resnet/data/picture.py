@@ -8,7 +8,6 @@ import warnings
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from keras_resnet.data.source import LARGEST
 from keras_resnet.data.view import PIXELS_LEFT, shorter_side
@@ -16,7 +15,17 @@ from keras_resnet.errors import UserError
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _BILINEAR = PIL.Image.Resampling.BILINEAR
-_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # EXIF: width and height are those of the picture on its side
+_ORIENTATION = 0x0112
+# By the orientation that EXIF tells.
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
 
 
 def seen_picture(
@@ -24,7 +33,7 @@ def seen_picture(
 ) -> np.ndarray:
     """What `Pipeline.evaluation_batches` shows of the picture: (size, size, channels) uint8.
 
-    Upright, as viewers show it, where the camera says so (EXIF).
+    A JPEG is seen upright, as its camera says it was held (EXIF): so training and tests see it.
 
     Args:
         picture: a file or its bytes.
@@ -56,17 +65,27 @@ def seen_picture(
 def _seen(image: PIL.Image.Image, size: int, channels: int, whole: bool) -> np.ndarray:
     target = size if whole else shorter_side(size)
     sides = image.size
-    # A JPEG decoder gives a smaller picture in less time, whose last row and column may lie half outside.
-    drafted = image.draft(None, (target * PIXELS_LEFT, target * PIXELS_LEFT))
+    turn = _TURNS.get(_orientation(image))
+    # A JPEG decoder gives a smaller picture in less time, whose last row and column may lie half outside; of
+    # one that is turned these would be the first.
+    drafted = image.draft(None, (target * PIXELS_LEFT, target * PIXELS_LEFT)) if turn is None else None
+    if turn is not None:
+        image = image.transpose(turn)
+        sides = image.size
     extent = drafted[1][2:] if drafted else sides
-    if image.getexif().get(_ORIENTATION) in _LYING:
-        sides, extent = sides[::-1], extent[::-1]
-    image = _plain(PIL.ImageOps.exif_transpose(image), channels)
+    image = _plain(image, channels)
     if whole:
         seen = image.resize((size, size), _BILINEAR, (0, 0, *extent))
     else:
         seen = _centre(image, sides, extent, size, target)
     return np.asarray(seen, "uint8").reshape(size, size, channels)
+
+
+def _orientation(image: PIL.Image.Image) -> int:
+    exif = PIL.Image.Exif()
+    if image.format in ("JPEG", "MPO"):
+        exif.load(image.info.get("exif", b""))
+    return exif.get(_ORIENTATION, 1)
 
 
 def _plain(image: PIL.Image.Image, channels: int) -> PIL.Image.Image:

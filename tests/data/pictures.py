@@ -21,6 +21,26 @@ def encoded(pixels, kind="JPEG", mode=None, **options):
     return file.getvalue()
 
 
+def lying(pixels, orientation, **options):
+    """A JPEG of an upright picture as a camera that was held otherwise writes it."""
+    exif = PIL.Image.Exif()
+    exif[0x010F], exif[0x0112] = "A maker of cameras", orientation
+    return encoded(LAID[orientation](pixels), quality=95, exif=exif, **options)
+
+
+# What lies on the side of the sensor for each orientation (EXIF 2.3, 4.6.4 A), as row 0 and column 0 tell.
+LAID = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: upright.transpose(1, 0, 2)[::-1],
+    7: lambda upright: upright.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda upright: upright.transpose(1, 0, 2)[:, ::-1],
+}
+
+
 def small(label, width=100, height=75):
     """One of the two photographs at another size."""
     return np.asarray(PIL.Image.fromarray(PHOTOS[label]).resize((width, height)))

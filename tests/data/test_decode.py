@@ -3,9 +3,10 @@ import struct
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
-from pictures import PHOTOS, animation, bomb, encoded, frame, kinds, small
+from pictures import PHOTOS, animation, bomb, encoded, frame, kinds, lying, small
 
 from keras_resnet.data import augment
 from keras_resnet.data.decode import box_view, crop_view, decode, scaled_view
@@ -177,3 +178,51 @@ def test_light_is_added():
     everything = tf.constant([0, 0, 40, 40])
     seen = box_view(picture, lambda _: everything, 40, 3, light=tf.constant([10.0, -20.4, 200.0]))
     assert np.unique(seen.numpy().reshape(-1, 3), axis=0).tolist() == [[110, 80, 255]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_is_seen_upright(orientation, channels):
+    upright = small(0)
+    contents = tf.constant(lying(upright, orientation))
+    wanted = decode(tf.constant(encoded(upright, quality=95)), channels).numpy().astype(int)
+    # Blocks of pixels and of colours lie otherwise over the photograph; a wrong turn makes it 80 and more.
+    assert np.abs(decode(contents, channels).numpy() - wanted).mean() < 4
+    views = {
+        "crop": lambda image: crop_view(image, lambda shape: augment.centre_crop(shape, 32), 32, channels),
+        "scaled": lambda image: scaled_view(image, 40, channels),
+        "box": lambda image: box_view(image, lambda shape: tf.constant([5, 30, 40, 40]), 32, channels),
+    }
+    for name, view in views.items():
+        seen, of_pixels = (
+            view(image).numpy().astype(int) for image in (contents, tf.constant(wanted.astype("uint8")))
+        )
+        assert np.abs(seen - of_pixels).mean() < 4, name
+
+
+@pytest.mark.parametrize("byte_order", [b"MM", b"II"])
+@pytest.mark.parametrize("jfif", [False, True])
+def test_the_orientation_is_found_where_it_has_to_be(byte_order, jfif):
+    order = ">" if byte_order == b"MM" else "<"
+    # The width, which does not count, and the orientation; each a number of two bytes.
+    entries = [struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in ((0x0100, 8), (0x0112, 6))]
+    directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+    tiff = byte_order + struct.pack(f"{order}HI", 42, 8) + directory
+    segment = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
+    contents = encoded(small(0))
+    place = 20 if jfif else 2
+    assert contents[2:4] == b"\xff\xe0"
+    contents = contents[:place] + segment + contents[place if jfif else 20 :]
+    assert decode(tf.constant(contents), 3).shape == (100, 75, 3)
+    assert PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(contents))).size == (75, 100)
+
+
+@pytest.mark.parametrize("cut", range(2, 60, 3))
+def test_a_damaged_orientation_is_none(cut):
+    """Zeros from anywhere on, or numbers as large as can be."""
+    contents = lying(small(0), 6)
+    place = contents.index(b"Exif\0\0") + 6
+    end = place - 8 + int.from_bytes(contents[place - 8 : place - 6], "big")
+    for filling in (b"\0", b"\xff"):
+        spoilt = contents[: place + cut] + filling * (end - place - cut) + contents[end:]
+        assert sorted(decode(tf.constant(spoilt), 3).shape) == [3, 75, 100]

@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from pictures import PHOTOS, bomb, encoded, small
+from pictures import PHOTOS, bomb, encoded, lying, small
 
 from keras_resnet.data import augment
 from keras_resnet.data.decode import crop_view
@@ -47,15 +47,16 @@ def test_sixteen_bits_are_scaled_and_not_cut_off():
     np.testing.assert_array_equal(seen, wanted)
 
 
-def test_a_picture_taken_lying_is_seen_upright():
-    upright = PIL.Image.fromarray(PHOTOS[0])
-    lying, exif = io.BytesIO(), PIL.Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    upright.rotate(90, expand=True).save(lying, "JPEG", quality=95, exif=exif)
-    for whole in (True, False):
-        seen = seen_picture(lying.getvalue(), 64, 3, whole=whole, name="lying")
-        wanted = seen_picture(encoded(PHOTOS[0], "PNG"), 64, 3, whole=whole, name="upright")
-        assert np.abs(seen.astype(int) - wanted).mean() < 2
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "centre"])
+def test_a_picture_taken_lying_is_seen_upright_and_as_tests_see_it(orientation, whole):
+    file = lying(PHOTOS[0], orientation)
+    seen = seen_picture(file, 64, 3, whole=whole, name="lying").astype(int)
+    wanted = seen_picture(encoded(PHOTOS[0], "PNG"), 64, 3, whole=whole, name="upright")
+    assert np.abs(seen - wanted).mean() < 2
+    choose = augment.whole if whole else augment.centre_crop
+    tested = crop_view(tf.constant(file), lambda shape: choose(shape, 64), 64, 3).numpy()
+    assert np.abs(seen - tested).mean() < 2
 
 
 def test_a_narrow_picture_takes_no_more_memory_than_its_centre():
