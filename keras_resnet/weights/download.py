@@ -27,8 +27,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Tell = Callable[[str], None] | None
-
 _SECONDS_WITHOUT_A_BYTE = 30.0
 # Before each further try of a download that broke off.
 _PAUSES = (1.0, 3.0, 10.0)
@@ -54,30 +52,31 @@ def fetch(
     sha256: str | None = None,
     md5: str | None = None,
     what: str,
-    tell: Tell = None,
 ) -> pathlib.Path:
     """The published file at `path`; it is downloaded if it is not there.
 
-    Until it is whole and verified it is called `path` with ".part", and a download that breaks off goes on
-    from there, the next time as well. Several processes may ask for the same file at the same time.
+    How far it is goes to stderr: on a terminal with the speed and the time left, elsewhere a line at each
+    tenth of the way. Until it is whole and verified it is called `path` with ".part", and a download that
+    breaks off goes on from there, the next time as well. Several processes may ask for the same file at the
+    same time.
 
     Args:
         url: http or https.
         path: of the file; its folder is made.
-        sha256: hexadecimal digits of the hash, or its first ones. Where neither hash is published, the one
-            that a Hugging Face server names is taken, and otherwise the length of the file must be right.
+        sha256: hexadecimal digits of the hash, or its first ones; this or the other one is needed.
         md5: hexadecimal digits of the hash.
         what: the file is, to begin a sentence with.
-        tell: takes a line at each tenth of the way; by default they go to stderr, which, if it is a
-            terminal, shows the speed and the time left.
 
     Raises:
         UserError: no connection, another file than the published one, or no place for it.
+        ValueError: there is no hash.
     """
     path = pathlib.Path(path)
     hashes = {name: digits.lower() for name, digits in (("SHA-256", sha256), ("MD5", md5)) if digits}
+    if not hashes:
+        raise ValueError(f"The hash of {url} is needed: what comes is not trusted without.")
     try:
-        if not path.exists() and _download(url, path, hashes, what, tell):
+        if not path.exists() and _download(url, path, hashes, what):
             return path
         difference = _difference(path, hashes)
     except OSError as error:
@@ -101,24 +100,24 @@ class _BrokenOff(_Failure):
     """A part of the file came, and no more."""
 
 
-def _download(url: str, path: pathlib.Path, hashes: dict[str, str], what: str, tell: Tell) -> bool:
+def _download(url: str, path: pathlib.Path, hashes: dict[str, str], what: str) -> bool:
     """Put the file in its place, or give False where another process did meanwhile."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise UserError(
             f"{what} cannot be downloaded from {url}, which is neither https nor http; put it at {path}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _part_of(path, what, tell) as part:
+    with _part_of(path, what) as part:
         if path.exists():
             return False
         try:
-            named = _to_the_end(url, part, hashes, what, tell)
+            _to_the_end(url, part, what)
         except _Failure as error:
             raise UserError(
                 f"{what} cannot be downloaded ({error}); with a connection it is downloaded by itself, or "
                 f"put the file of {url} at {path}."
             ) from error
-        if difference := _difference(part, hashes or named):
+        if difference := _difference(part, hashes):
             _remove(part)
             raise UserError(
                 f"{what} cannot be downloaded, as {url} gives another file than the published one "
@@ -130,10 +129,10 @@ def _download(url: str, path: pathlib.Path, hashes: dict[str, str], what: str, t
 
 
 @contextlib.contextmanager
-def _part_of(path: pathlib.Path, what: str, tell: Tell) -> Iterator[pathlib.Path]:
+def _part_of(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     """The name for the unfinished file, which no other process writes to meanwhile."""
     part = path.with_name(f"{path.name}.part")
-    lock = _lock(part, what, tell)
+    lock = _lock(part, what)
     if lock is None:
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -150,7 +149,7 @@ def _part_of(path: pathlib.Path, what: str, tell: Tell) -> Iterator[pathlib.Path
             os.close(lock)
 
 
-def _lock(part: pathlib.Path, what: str, tell: Tell) -> int | None:
+def _lock(part: pathlib.Path, what: str) -> int | None:
     """Keep other processes away until the descriptor is closed; None where there are no locks."""
     if fcntl is None:
         return None
@@ -159,7 +158,7 @@ def _lock(part: pathlib.Path, what: str, tell: Tell) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            (tell or _to_stderr)(f"{what}: another process is downloading it; waiting for that")
+            _to_stderr(f"{what}: another process is downloading it; waiting for that")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:  # some network file systems
             os.close(descriptor)
@@ -177,15 +176,13 @@ def _is_at(descriptor: int, part: pathlib.Path) -> bool:
     return False
 
 
-def _to_the_end(
-    url: str, part: pathlib.Path, hashes: dict[str, str], what: str, tell: Tell
-) -> dict[str, str]:
+def _to_the_end(url: str, part: pathlib.Path, what: str) -> None:
     """Download what is missing, in several tries once the file has begun to come."""
     pauses = iter(_PAUSES)
     began = False
     while True:
         try:
-            return _go_on(url, part, hashes, what, tell)
+            return _go_on(url, part, what)
         except _Failure as error:
             began = began or isinstance(error, _BrokenOff)
             pause = next(pauses, None)
@@ -194,27 +191,23 @@ def _to_the_end(
         time.sleep(pause)
 
 
-def _go_on(url: str, part: pathlib.Path, hashes: dict[str, str], what: str, tell: Tell) -> dict[str, str]:
-    """Download what is missing; the hash that the server names, if it does."""
+def _go_on(url: str, part: pathlib.Path, what: str) -> None:
+    """Download what is missing."""
     etag = _etag_of(part).read_text() if _etag_of(part).exists() else None
-    # Without one of them, nothing tells that what comes belongs to what is there.
-    start = _size(part) if etag or hashes else 0
-    response, named = _ask(url, start, etag)
-    with response:
+    start = _size(part)
+    with _ask(url, start, etag) as response:
         if start and response.status != 200:
             first, total = _range(response.headers)
             if response.status == 416 and total == start:
-                return named
+                return
             if response.status != 206 or first != start:
                 os.truncate(part, 0)
-                return _go_on(url, part, hashes, what, tell)
+                return _go_on(url, part, what)
         elif response.status == 200:
             start, total = 0, response.length
         else:
             raise _Failure(f"HTTP {response.status}")
-        if total is None and not (hashes or named):
-            raise _Failure("the server tells neither the length of the file nor its hash")
-        progress = _Progress(what, start, total, tell)
+        progress = _Progress(what, start, total)
         try:
             with open(part, "ab", buffering=0) as file:
                 file.truncate(start)
@@ -225,20 +218,18 @@ def _go_on(url: str, part: pathlib.Path, hashes: dict[str, str], what: str, tell
             progress.end()
     if total is not None and size != total:
         raise _BrokenOff(f"the connection broke off after {_mb(size)} of {_mb(total)}")
-    return named
 
 
-def _ask(url: str, start: int, etag: str | None) -> tuple[http.client.HTTPResponse, dict[str, str]]:
-    """Ask for a file from a byte on: the answer, and the hash of the file that the server names, if any."""
+def _ask(url: str, start: int, etag: str | None) -> http.client.HTTPResponse:
+    """Ask for a file from a byte on."""
     # A compressed answer would have another length; some servers refuse urllib's name.
     headers = {"User-Agent": "keras-resnet", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if etag:
             headers["If-Range"] = etag
-    redirects = _Redirects()
     try:
-        response = urllib.request.build_opener(redirects).open(
+        response = urllib.request.build_opener(_Redirects()).open(
             urllib.request.Request(url, headers=headers), timeout=_SECONDS_WITHOUT_A_BYTE
         )
     except urllib.error.HTTPError as error:
@@ -248,28 +239,17 @@ def _ask(url: str, start: int, etag: str | None) -> tuple[http.client.HTTPRespon
         response = error
     except (OSError, http.client.HTTPException) as error:
         raise _Failure(_reason(error)) from error
-    return response, _named([*redirects.headers, response.headers])
+    return response
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to https and http, but never from https to http; the headers on the way are kept."""
-
-    def __init__(self):
-        self.headers = []
+    """Follows to https and http, but never from https to http."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         scheme = urllib.parse.urlsplit(newurl).scheme
         if scheme not in ("http", "https") or (scheme == "http" and req.type == "https"):
             raise urllib.error.URLError(f"a redirect to {newurl}, which is not safe")
-        self.headers.append(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _named(answers: list[Message]) -> dict[str, str]:
-    """The SHA-256 in the headers of a Hugging Face server, which redirects to where the file is."""
-    linked = next((headers["X-Linked-ETag"] for headers in answers if headers["X-Linked-ETag"]), None)
-    digits = (linked or answers[0]["ETag"] or "").strip('"').lower()
-    return {"SHA-256": digits} if re.fullmatch("[0-9a-f]{64}", digits) else {}
 
 
 def _range(headers: Message) -> tuple[int | None, int | None]:
@@ -297,10 +277,9 @@ def _receive(response: http.client.HTTPResponse, file: io.FileIO, size: int, pro
 class _Progress:
     """On a terminal a line that is written over and over, elsewhere a line at each tenth of the way."""
 
-    def __init__(self, what: str, start: int, total: int | None, tell: Tell):
+    def __init__(self, what: str, start: int, total: int | None):
         self._what, self._start, self._total = what, start, total
-        self._over = tell is None and sys.stderr.isatty()
-        self._tell = tell or _to_stderr
+        self._over = sys.stderr.isatty()
         self._began = time.monotonic()
         self._shown: float | None = None
         self._tenth = self._tenths(start)
@@ -315,7 +294,7 @@ class _Progress:
                 print(f"\r{self._line(size, now)[:width]:<{width}}", end="", file=sys.stderr, flush=True)
         elif self._tenths(size) > self._tenth:
             self._tenth = self._tenths(size)
-            self._tell(self._line(size, now))
+            _to_stderr(self._line(size, now))
 
     def end(self) -> None:
         """What follows is on a line of its own."""

@@ -32,7 +32,7 @@ class Test:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A published file: its address; its SHA-256, or the digits of it that are published, or its MD5.
+    """A published file: its address; its SHA-256, or the digits of it that are published, or else its MD5.
 
     Args:
         name: of the file where it is kept; by default that in the address.

@@ -36,10 +36,10 @@ class Server:
     def __init__(self):
         self.content, self.etag = CONTENT, '"one"'
         self.breaks = []  # after so many bytes, one number a request
-        self.knows_ranges = self.tells_length = True
+        self.knows_ranges = True
         self.wrong_range = None
         self.status = 200
-        self.redirects = {}  # path: (address, headers)
+        self.redirects = {}  # path: address
         self.hold_after = None  # so many bytes, until `go`
         self.holds, self.go = threading.Event(), threading.Event()
         self.requests = []
@@ -47,8 +47,7 @@ class Server:
     def answer(self, handler):
         self.requests.append(dict(handler.headers))
         if handler.path in self.redirects:
-            address, headers = self.redirects[handler.path]
-            return self._head(handler, 302, {"Location": address, **headers})
+            return self._head(handler, 302, {"Location": self.redirects[handler.path]})
         if self.status != 200:
             return self._head(handler, self.status, {})
         asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "")
@@ -57,9 +56,9 @@ class Server:
         total = len(self.content)
         if first >= total:
             return self._head(handler, 416, {"Content-Range": f"bytes */{total}"})
-        headers = {"ETag": self.etag} if self.etag else {}
-        if self.tells_length:
-            headers["Content-Length"] = str(total - first)
+        headers = {"Content-Length": str(total - first)}
+        if self.etag:
+            headers["ETag"] = self.etag
         if first:
             headers["Content-Range"] = self.wrong_range or f"bytes {first}-{total - 1}/{total}"
         self._head(handler, 206 if first else 200, headers)
@@ -120,7 +119,7 @@ def unfinished(path, content, etag=None):
         path.with_name("net.pth.part.etag").write_text(etag)
 
 
-get = functools.partial(fetch, what="The net", tell=lambda line: None)
+get = functools.partial(fetch, what="The net", sha256=SHA256)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +127,21 @@ get = functools.partial(fetch, what="The net", tell=lambda line: None)
     [
         {"sha256": SHA256},
         {"sha256": SHA256[:8].upper()},
-        {"md5": hashlib.md5(CONTENT).hexdigest()},
+        {"sha256": None, "md5": hashlib.md5(CONTENT).hexdigest()},
         {"sha256": SHA256, "md5": hashlib.md5(CONTENT).hexdigest()},
-        {},
     ],
-    ids=["sha256", "prefix", "md5", "both", "none"],
+    ids=["sha256", "prefix", "md5", "both"],
 )
 def test_file_comes_whole_and_leaves_nothing_beside_it(server, path, hashes):
     assert get(server.url, str(path), **hashes) == path
     assert path.read_bytes() == CONTENT
     assert names(path) == ["net.pth"]
+
+
+def test_no_file_is_taken_without_a_hash(server, path):
+    with pytest.raises(ValueError, match="hash"):
+        fetch(server.url, path, what="The net")
+    assert server.requests == []
 
 
 def test_file_that_is_there_is_taken_without_asking(server, path):
@@ -157,14 +161,14 @@ def test_another_file_that_is_there_is_refused_and_kept(server, path):
         "and it is downloaded anew, or put the right one there."
     )
     with pytest.raises(UserError, match="its MD5 begins with"):
-        get(server.url, path, md5=hashlib.md5(CONTENT).hexdigest())
+        get(server.url, path, sha256=None, md5=hashlib.md5(CONTENT).hexdigest())
     assert path.read_bytes() == b"other"
     assert server.requests == []
 
 
 def test_goes_on_where_it_broke_off(server, path):
     server.breaks = [1_000_000, 500_000]
-    get(server.url, path, sha256=SHA256)
+    get(server.url, path)
     assert path.read_bytes() == CONTENT
     ranges = [request.get("Range") for request in server.requests]
     assert ranges == [None, "bytes=1000000-", "bytes=1500000-"]
@@ -175,32 +179,33 @@ def test_goes_on_where_it_broke_off(server, path):
 def test_goes_on_the_next_time(server, path):
     server.breaks = [1_000_000, 0, 0]
     with pytest.raises(UserError) as told:
-        get(server.url, path, sha256=SHA256)
+        get(server.url, path)
     assert str(told.value) == (
         "The net cannot be downloaded (the connection broke off after 1.0 MB of 3.0 MB); with a connection "
         f"it is downloaded by itself, or put the file of {server.url} at {path}."
     )
     assert names(path) == ["net.pth.part", "net.pth.part.etag"]
-    get(server.url, path, sha256=SHA256)
+    get(server.url, path)
     assert path.read_bytes() == CONTENT
     assert server.requests[-1]["Range"] == "bytes=1000000-"
     assert names(path) == ["net.pth"]
 
 
-def test_goes_on_after_ctrl_c(server, path):
+def test_goes_on_after_ctrl_c(server, path, monkeypatch):
     def stop(line):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        fetch(server.url, path, sha256=SHA256, what="The net", tell=stop)
+    with monkeypatch.context() as told:
+        told.setattr(download, "_to_stderr", stop)
+        with pytest.raises(KeyboardInterrupt):
+            get(server.url, path)
     come = path.with_name("net.pth.part").stat().st_size
     assert 0 < come <= len(CONTENT)
-    get(server.url, path, sha256=SHA256)
+    get(server.url, path)
     assert server.requests[-1]["Range"] == f"bytes={come}-"
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("hashes", [{"sha256": SHA256}, {}], ids=["hash", "none"])
 @pytest.mark.parametrize(
     ("part", "etag", "changes"),
     [
@@ -212,35 +217,28 @@ def test_goes_on_after_ctrl_c(server, path):
     ],
     ids=["no-ranges", "changed", "another-range", "no-range", "too-long"],
 )
-def test_starts_anew_where_it_cannot_go_on(server, path, hashes, part, etag, changes):
+def test_starts_anew_where_it_cannot_go_on(server, path, part, etag, changes):
     unfinished(path, part, etag)
     for name, value in changes.items():
         setattr(server, name, value)
-    get(server.url, path, **hashes)
+    get(server.url, path)
     assert path.read_bytes() == CONTENT
     assert names(path) == ["net.pth"]
 
 
-def test_goes_on_by_the_hash_alone(server, path):
-    server.etag = None
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_goes_on_by_the_hash_alone(server, path, etag):
+    server.etag = etag
     unfinished(path, CONTENT[:1000])
     get(server.url, path, sha256=SHA256[:8])
     assert server.requests[-1]["Range"] == "bytes=1000-"
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
-def test_starts_anew_where_nothing_tells_that_the_file_is_the_same(server, path, etag):
-    server.etag, server.breaks = etag, [1000]
-    get(server.url, path)
-    assert [request.get("Range") for request in server.requests] == [None, None]
-    assert path.read_bytes() == CONTENT
-
-
 def test_whole_file_that_was_not_put_in_its_place_is_taken(server, path):
     unfinished(path, CONTENT, '"one"')
     server.breaks = [0]  # none of it is sent again
-    get(server.url, path, sha256=SHA256)
+    get(server.url, path)
     assert path.read_bytes() == CONTENT
     assert len(server.requests) == 1
 
@@ -276,7 +274,7 @@ def test_no_connection_is_told_at_once(path, monkeypatch):
 def test_refusing_server_is_told_with_its_reason(server, path, status, reason):
     server.status = status
     with pytest.raises(UserError, match=rf"\({reason}\)"):
-        get(server.url, path, sha256=SHA256)
+        get(server.url, path)
     assert len(server.requests) == 1
     assert names(path) == []
 
@@ -286,51 +284,13 @@ def test_silent_server_is_not_waited_for_for_ever(server, path, monkeypatch):
     monkeypatch.setattr(download, "_PAUSES", ())
     server.hold_after = 1_000_000
     with pytest.raises(UserError, match=r"\(timed out after 1\.0 MB\)"):
-        get(server.url, path, sha256=SHA256)
+        get(server.url, path)
     assert path.with_name("net.pth.part").read_bytes() == CONTENT[:1_000_000]
-
-
-def test_length_counts_where_there_is_no_hash(server, path):
-    server.breaks = [1_000_000] * 3
-    server.etag = None
-    with pytest.raises(UserError, match=r"broke off after 1\.0 MB of 3\.0 MB"):
-        get(server.url, path)
-    server.tells_length = False
-    with pytest.raises(UserError, match="neither the length of the file nor its hash"):
-        get(server.url, path)
-    assert get(server.url, path, sha256=SHA256).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("header", ["X-Linked-ETag", "ETag"])
-def test_hash_that_a_hub_names_is_checked(server, path, header):
-    hub = server.url.replace("net.pth", "hub")
-    for digits, refused in ((OTHER, True), (SHA256, False)):
-        server.redirects = {"/hub": ("/net.pth", {header: f'"{digits}"'})}
-        with pytest.raises(UserError, match=OTHER[:8]) if refused else contextlib.nullcontext():
-            get(hub, path)
-        assert path.exists() is not refused
-    assert path.read_bytes() == CONTENT
-
-
-def test_hash_in_the_answer_itself_is_checked(server, path):
-    server.etag = f'"{OTHER}"'
-    with pytest.raises(UserError, match=OTHER[:8]):
-        get(server.url, path)
-    # The one that follows a redirect belongs to whoever stores the file, and may be any hash.
-    server.redirects = {"/hub": ("/net.pth", {})}
-    get(server.url.replace("net.pth", "hub"), path)
-    assert path.read_bytes() == CONTENT
-
-
-def test_published_hash_goes_before_the_one_that_is_named(server, path):
-    server.etag = f'"{OTHER}"'
-    get(server.url, path, sha256=SHA256)
-    assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/net.pth"])
 def test_redirects_elsewhere_are_refused(server, path, address):
-    server.redirects = {"/net.pth": (address, {})}
+    server.redirects = {"/net.pth": address}
     with pytest.raises(UserError, match=r"cannot be downloaded \(.*(R|r)edirect.* (not allowed|not safe)\)"):
         get(server.url, path)
     assert names(path) == []
@@ -365,7 +325,7 @@ def test_full_disk_is_told_and_not_left_full(server, path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
         with pytest.raises(UserError, match=r"cannot be kept at .* \(File too large\); make room there"):
-            get(server.url, path, sha256=SHA256)
+            get(server.url, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(path) == []
@@ -415,20 +375,26 @@ class Asking(threading.Thread):
 
     def run(self):
         try:
-            self.answer = fetch(self.server.url, self.path, sha256=SHA256, what="The net", tell=self._tell)
+            self.answer = get(self.server.url, self.path)
         except UserError as error:
             self.answer = error
 
-    def _tell(self, line):
+    def tell(self, line):
         if "another" in line:
             self.waits.set()
 
 
-def test_one_that_waited_for_a_wrong_file_downloads_it_itself(server, path):
+@pytest.fixture
+def asking(server, path, monkeypatch):
+    monkeypatch.setattr(download, "_to_stderr", lambda line: threading.current_thread().tell(line))
+    return functools.partial(Asking, server, path)
+
+
+def test_one_that_waited_for_a_wrong_file_downloads_it_itself(server, path, asking):
     server.content, server.hold_after = b"other", 2
-    first = Asking(server, path)
+    first = asking()
     assert server.holds.wait(20)
-    second = Asking(server, path)
+    second = asking()
     assert second.waits.wait(20)
     server.content, server.hold_after = CONTENT, 1000
     server.holds.clear()
@@ -437,7 +403,7 @@ def test_one_that_waited_for_a_wrong_file_downloads_it_itself(server, path):
     first.join(20)
     assert isinstance(first.answer, UserError)
     assert server.holds.wait(20)
-    third = Asking(server, path)
+    third = asking()
     assert third.waits.wait(20)
     server.go.set()
     second.join(20)
@@ -448,12 +414,12 @@ def test_one_that_waited_for_a_wrong_file_downloads_it_itself(server, path):
     assert len(server.requests) == 2
 
 
-def test_one_that_starts_anew_is_waited_for(server, path):
+def test_one_that_starts_anew_is_waited_for(server, path, asking):
     unfinished(path, CONTENT + b"more", '"one"')
     server.hold_after = 1000
-    first = Asking(server, path)
+    first = asking()
     assert server.holds.wait(20)
-    second = Asking(server, path)
+    second = asking()
     assert second.waits.wait(20)
     server.go.set()
     first.join(20)
@@ -472,21 +438,22 @@ class NoLocks:
 @pytest.mark.parametrize("locks", [None, NoLocks()], ids=["windows", "network-disk"])
 def test_without_locks_each_process_has_a_file_of_its_own(server, path, monkeypatch, locks):
     monkeypatch.setattr(download, "fcntl", locks)
-    server.breaks = [1_000_000] * 3
+    server.breaks = [1_000_000, 0, 0]
     server.etag = None
     seen = []
+    monkeypatch.setattr(download, "_to_stderr", lambda line: seen.extend(names(path)))
     with pytest.raises(UserError, match="broke off"):
-        fetch(server.url, path, what="The net", tell=lambda line: seen.extend(names(path)))
+        get(server.url, path)
     assert "net.pth" not in seen
     assert any(re.fullmatch(r"net\.pth\.[0-9a-f]{8}\.part", name) for name in seen)
     assert names(path) == []
-    get(server.url, path, sha256=SHA256)
+    get(server.url, path)
     assert path.read_bytes() == CONTENT
 
 
 def test_ten_lines_tell_of_the_progress(server, path, capsys):
     server.breaks = [1_600_000]
-    fetch(server.url, path, sha256=SHA256, what="The net")
+    get(server.url, path)
     lines = capsys.readouterr().err.splitlines()
     tenths = [
         int(re.match(r"The net: (\d+) % of 3\.0 MB, [\d.]+ [kM]B/s, \d+:\d\d left$", line)[1]) // 10
@@ -505,7 +472,7 @@ def test_a_terminal_shows_one_line(server, path, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((60, 24)))
-    fetch(server.url, path, sha256=SHA256, what="The net")
+    get(server.url, path)
     assert screen.getvalue().count("\n") == 1
     shown = screen.getvalue().rstrip("\n").split("\r")[1:]
     assert {len(line) for line in shown} == {59}
