@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 train: .venv/runtime-installed
 	$(BIN)/python train.py $(ARGS)
 
+# Two at a time: much of it is one thread's work.
 test: .venv/test-installed lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 # What is too long for every run, and is run before an issue is called done.
 test-slow: .venv/test-installed

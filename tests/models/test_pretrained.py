@@ -151,7 +151,7 @@ def test_every_missing_extra_and_wrong_weight_is_told_and_nothing_changes(torch_
         "conv2_block1_1_conv/kernel is missing",
         "conv6_block1_1_conv/kernel has no place in it",
         "conv5_block2_2_bn/gamma is 7 and should be 512",
-        "Nothing was changed",
+        "nothing was changed",
     ):
         assert told in str(refused.value)
     for one, other in zip(before, model.get_weights(), strict=True):
@@ -227,7 +227,7 @@ def test_the_variant_comes_with_the_weights(tmp_path):
         ({"weights": "imagenot"}, "name of public weights .*torchvision-v1"),
         ({"weights": "torchvision-v2"}, "no weights of a ResNet-18; it has those of 50, 101, 152"),
         ({"weights": "imagenet", "shortcut": "A"}, "shortcut 'B' for ImageNet; resnet18 with shortcut 'A'"),
-        ({"weights": "imagenet", "shortcut": None}, "with no shortcuts has no public weights"),
+        ({"weights": "imagenet", "shortcut": None}, "with no shortcuts has none"),
         ({"weights": "imagenet", "classifier_activation": "relu"}, "can only be None or 'softmax'"),
     ],
 )

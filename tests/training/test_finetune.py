@@ -135,8 +135,10 @@ def test_averages_go_on_from_phase_to_phase():
     weights, model = _Weights(), _net()
     train(model, _data(), _validation(), recipe, callbacks=[weights])
     average = weights.values[0]
-    for moves, now in enumerate(weights.values[8::8], start=1):
-        decay = min(0.9**8, moves / (moves + 9))
+    for step, now in enumerate(weights.values[1:], start=1):
+        if step > 8 and step % 8:
+            continue
+        decay = min(0.9**8, (step / 8) / (step / 8 + 9))
         average = {path: decay * average[path] + (1 - decay) * now[path] for path in average}
     for weight in model.weights:
         np.testing.assert_allclose(weight.numpy(), average[weight.path], rtol=1e-4, atol=1e-6)
