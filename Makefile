@@ -20,10 +20,10 @@ test: .venv/test-installed lint
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-# Which lines no test reaches, of the tests of every run; half an hour.
+# Which lines no test reaches, of the tests of every run; a quarter of an hour.
 coverage: .venv/test-installed
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -231,9 +231,7 @@ def test_what_one_view_cannot_show_is_told_with_the_reason(tmp_path, capsys):
 def test_a_batch_larger_than_what_can_be_decoded_is_refused(tmp_path):
     _spoil(write_folder(tmp_path, images=2), ["text.jpg"])
     images = _pipeline(tmp_path, "skip", 0.5, view=View(64, whole=True, mirrored=False))
-    with pytest.raises(
-        UserError, match=r"--batch_size=6 is more than the 4 training images of .* that can be"
-    ):
+    with pytest.raises(UserError, match=r"--batch_size=6 is more than the 4 training images of .* that can"):
         _read(images, batch_size=6)
 
 
