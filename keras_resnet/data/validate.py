@@ -68,8 +68,6 @@ def _of_picture(picture, suffix, finding):
     if picture.format == "BMP" and not _is_read(picture):
         return [finding("unsupported", "it is a BMP of another kind than 8, 24 or 32 bits a pixel", True)]
     found = []
-    if 0 in picture.size:
-        return [finding("zero size", "{}x{} pixels".format(*picture.size), unusable=True)]
     if suffix not in _NAMES[picture.format]:
         found.append(finding("misnamed", f"it is a {picture.format} file"))
     picture.load()

@@ -88,6 +88,28 @@ def test_a_run_is_not_exported_on_images_of_other_channels(shallow, tmp_path, ca
     assert "number 0 is 0, and was church; give images of the same classes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "says"),
+    [
+        (
+            "preprocessing",
+            "whole",
+            False,
+            "was trained on the centres of images, and digits is seen as whole",
+        ),
+        (None, "mean", "published", "began with public weights, whose normalisation a grown net would not"),
+        (None, "mean", "per-channel", "subtracts a per-channel mean, and here it is a per-pixel one"),
+    ],
+)
+def test_a_net_that_sees_otherwise_does_not_grow(shallow, tmp_path, capsys, part, name, value, says):
+    base = shutil.copytree(shallow, tmp_path / "run")
+    record = json.loads((base / "run.json").read_text())
+    (record["about"][part] if part else record["about"])[name] = value
+    (base / "run.json").write_text(json.dumps(record))
+    assert main(["train", "--depth=14", f"--grow_from={base}", f"--output_dir={tmp_path}"]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_a_deeper_net_grows_from_a_run(shallow, tmp_path):
     result = run_train(
         "--depth=14",

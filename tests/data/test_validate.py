@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from pictures import kinds
+from pictures import animation, kinds
 
 from keras_resnet.data.validate import findings
 
@@ -26,7 +26,17 @@ def test_no_content_makes_it_fail(tmp_path, suffix):
         assert any(finding.unusable for finding in findings(path))
 
 
-def test_zero_size_is_found(tmp_path):
+def test_a_picture_without_pixels_is_found(tmp_path):
     path = tmp_path / "flat.gif"
     path.write_bytes(b"GIF89a" + bytes(4) + b"\x80\0\0" + bytes(6) + b"," + bytes(9) + b"\x02\0;")
     assert [finding.unusable for finding in findings(path)] == [True]
+
+
+def test_an_animation_that_is_cut_off_behind_its_first_picture_is_usable(tmp_path):
+    path = tmp_path / "cut.gif"
+    kinds = set()
+    for length in range(0, len(animation()), 8):
+        path.write_bytes(animation()[:length])
+        kinds |= {(finding.kind, finding.unusable, finding.detail.split()[0]) for finding in findings(path)}
+    assert ("animated", False, "damaged") in kinds
+    assert {unusable for kind, unusable, _ in kinds if kind != "animated"} == {True}

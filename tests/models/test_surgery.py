@@ -6,6 +6,7 @@ import pytest
 import keras_resnet
 from keras_resnet import dense_block, fold_batch_norm, fully_convolutional
 from keras_resnet.models import architectures, resnet
+from keras_resnet.models.surgery import inference_copy
 from keras_resnet.training.classifier import build_classifier
 
 RNG = np.random.default_rng(0)
@@ -120,8 +121,10 @@ def test_the_shipped_net_folds_with_its_mean_and_pixels_as_uint8():
 
 
 def test_other_kinds_of_model_are_refused():
-    with pytest.raises(ValueError, match="wrong is not a Functional model"):
-        fold_batch_norm(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="wrong"))
+    wrong = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="wrong")
+    for edit in (fold_batch_norm, inference_copy, fully_convolutional):
+        with pytest.raises(ValueError, match="wrong is not a Functional model"):
+            edit(wrong)
 
 
 def test_folding_is_public():
