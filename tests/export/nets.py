@@ -20,8 +20,12 @@ NETS = {
 }
 
 
-def trained(net, size=8, channels=1, policy=None):
-    """A net whose BN statistics are those of no fresh net, and whose answers are not all sure."""
+def trained(net, size=8, channels=1, policy=None, images=None):
+    """A net whose BN statistics are those of no fresh net, and whose answers are not all sure.
+
+    Args:
+        images: whose answers differ; by default noise, (n, size, size, channels) uint8.
+    """
     keras.utils.set_random_seed(0)
     mean = np.full((size, size, channels), 100.0, "float32")
     model = build_classifier(net, size, channels, 10, mean, policy)
@@ -30,8 +34,9 @@ def trained(net, size=8, channels=1, policy=None):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(random.normal(0, 0.1, layer.moving_mean.shape))
             layer.moving_variance.assign(random.uniform(0.5, 2, layer.moving_variance.shape))
-    # Answers that differ from image to image: logits of mean 0 and deviation 2 over random ones.
-    images = random.integers(0, 256, (8, size, size, channels), "uint8")
+    # Answers that differ from image to image: logits of mean 0 and deviation 2.
+    if images is None:
+        images = random.integers(0, 256, (8, size, size, channels), "uint8")
     features = keras.Model(model.inputs, model.get_layer("avg_pool").output).predict_on_batch(images)
     classifier = model.get_layer("predictions")
     logits = features.astype("float32") @ keras.ops.convert_to_numpy(classifier.kernel)
