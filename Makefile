@@ -16,9 +16,9 @@ train: .venv/runtime-installed
 test: .venv/test-installed lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
-# What is too long for every run, and is run before an issue is called done.
+# What is too long for every run, and is run before an issue is called done; a quarter of an hour.
 test-slow: .venv/test-installed
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow $(ARGS)
 
 # Which lines no test reaches, of the tests of every run; a quarter of an hour.
 coverage: .venv/test-installed
