@@ -11,8 +11,6 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-# More than a minute.
-LONG = ("finetune",)
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -43,13 +41,7 @@ def test_is_python_with_its_size_in_one_place(path):
     assert names.count("KERAS_RESNET_QUICK") == 1
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=pytest.mark.slow if path.stem in LONG else (), id=path.stem)
-        for path in NOTEBOOKS
-    ],
-)
+@each
 def test_runs(path, tmp_path):
     nowhere = "http://127.0.0.1:9"
     environment = {
