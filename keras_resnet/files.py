@@ -1,6 +1,7 @@
 """Writing so that a reader never sees half a file, whatever happens to the writer."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import tempfile
@@ -76,6 +77,12 @@ def check_writable(path: str | os.PathLike, told: str) -> None:
 def files_in(path: pathlib.Path) -> list[pathlib.Path]:
     """The files below a folder, in order; of a file, itself."""
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The hash of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

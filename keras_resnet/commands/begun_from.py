@@ -1,7 +1,6 @@
 """`train --weights`: what a training begins with, instead of random numbers."""
 
 import dataclasses
-import hashlib
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from keras_resnet.commands import net_flags
 from keras_resnet.data.source import Source
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.opened import LABELS, read_labels
+from keras_resnet.files import sha256
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.origin import architecture_of, public_weights
 from keras_resnet.training.normalisation import normalisation_of
@@ -109,7 +109,7 @@ def _public(values: flags.FlagValues, name: str, source: Source) -> Beginning:
     asked = net_flags.architecture(values)
     entry = public_weights(name, asked)
     net = dataclasses.replace(asked, variant=entry.variant)
-    _check_asked(values, net)
+    net_flags.check_told(values, net, f"--weights={name} are of")
     new_head = not source.name.startswith(_IMAGENET)
     return Beginning(name, net, entry.pixels, new_head, f"{entry.name} {entry.file.url}")
 
@@ -125,33 +125,12 @@ def _of_file(
             net, _, _ = architecture_of(named, str(path), variant=variant, plain=plain)
         normalisation = normalisation_of(named, source.channels, str(path))
         has_head = "predictions/kernel" in named.arrays
-    _check_asked(values, net)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    net_flags.check_told(values, net, f"--weights={values.weights} are of")
     same_classes = has_head and _class_names(path) == tuple(source.class_names)
-    return Beginning(str(path), net, normalisation, not same_classes, f"{net.name} {digest}")
+    return Beginning(str(path), net, normalisation, not same_classes, f"{net.name} {sha256(path)[:12]}")
 
 
 def _class_names(path: pathlib.Path) -> tuple[str, ...] | None:
     """The names in the file of labels beside a model, or None where there is none."""
     labels = path.with_name(LABELS)
     return read_labels(labels.read_text(encoding="utf-8")) if labels.is_file() else None
-
-
-def _check_asked(values: flags.FlagValues, net: Architecture) -> None:
-    """Refuse flags of the net that say otherwise than the weights."""
-    told = {
-        "depth": net.depth,
-        "shortcut": net.shortcut,
-        "plain": net.shortcut is None,
-        "family": net.stem,
-        # Basic blocks are the same in both.
-        "variant": net.variant if net.block == "bottleneck" else values.variant,
-    }
-    for flag, is_so in told.items():
-        asked = values[flag].value
-        if values[flag].present and asked not in (is_so, "auto"):
-            raise UserError(
-                f"--{flag}={asked} is not what --weights={values.weights} are of: {net.name}, shortcut "
-                f"{net.shortcut or 'none'}, {net.variant}; leave --{flag} out."
-            )

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from keras_resnet.commands import net_flags
 from keras_resnet.errors import UserError
 from keras_resnet.files import atomic, check_writable
-from keras_resnet.models.architectures import VARIANTS, Architecture
+from keras_resnet.models.architectures import VARIANTS
 
 if TYPE_CHECKING:
     from keras_resnet.weights.registry import PublicWeights
@@ -60,7 +61,7 @@ def run(source: str, target: str) -> None:
     check_data_format()
     with open_weights(path) as named:
         net, channels, classes = architecture_of(named, source, variant=FLAGS.variant, plain=FLAGS.plain)
-        _check_asked(net, source)
+        net_flags.check_told(FLAGS, net, f"{source} tells")
         normalisation = normalisation_of(named, channels, source)
         size = entry.test.size if entry else named.size or net.default_size
     seen = "pixels as the first convolution sees them"
@@ -76,23 +77,6 @@ def run(source: str, target: str) -> None:
         (model.save if target.endswith(".keras") else model.save_weights)(written)
     kind = f"shortcut {net.shortcut}, {net.variant}, {f'{classes:,} classes' if classes else 'no head'}"
     print(f"{target}: {net.name}, {kind}, {channels} channels; it takes {seen}.")
-
-
-def _check_asked(net: Architecture, source: str) -> None:
-    """Refuse flags that say otherwise than the file.
-
-    Raises:
-        UserError: with the first of them.
-    """
-    # Basic blocks are the same in both variants.
-    variant = net.variant if net.block == "bottleneck" else FLAGS.variant
-    for flag, told in (("variant", variant), ("plain", net.shortcut is None)):
-        asked = FLAGS[flag].value
-        if asked not in (None, told):
-            raise UserError(
-                f"--{flag}={asked} is not what {source} tells: {net.name}, shortcut "
-                f"{net.shortcut or 'none'}, {net.variant}; leave --{flag} out."
-            )
 
 
 def _public(source: str) -> "PublicWeights | None":

@@ -2,13 +2,14 @@
 
 import collections
 import concurrent.futures
+import functools
 import os
 import pathlib
 import sys
-import time
 
 from absl import flags
 
+from keras_resnet.countdown import Countdown
 from keras_resnet.data.folder import SUFFIXES, pictures
 from keras_resnet.data.validate import findings
 from keras_resnet.errors import UserError
@@ -23,8 +24,6 @@ flags.DEFINE_integer(
     flag_values=FLAGS,
     module_name="The work",
 )
-
-_SECONDS_BETWEEN_LINES = 10
 
 
 def run(folder: str) -> int:
@@ -42,19 +41,16 @@ def run(folder: str) -> int:
     )
     kinds: collections.Counter[tuple[str, bool]] = collections.Counter()
     unusable = 0
-    start = said = time.monotonic()
+    left = Countdown(len(files), functools.partial(print, file=sys.stderr), "files")
     with concurrent.futures.ProcessPoolExecutor(FLAGS.processes or os.cpu_count()) as pool:
-        for done, found in enumerate(pool.map(findings, files, chunksize=16), start=1):
+        for found in pool.map(findings, files, chunksize=16):
             for finding in found:
                 kinds[finding.kind, finding.unusable] += 1
                 told = f"{finding.path}: {finding.kind}: {finding.detail}"
                 # The name of a file may be no UTF-8.
                 print(told.encode(errors="backslashreplace").decode(), flush=True)
             unusable += any(finding.unusable for finding in found)
-            if time.monotonic() - said > _SECONDS_BETWEEN_LINES:
-                said = time.monotonic()
-                left = (said - start) / done * (len(files) - done)
-                print(f"{done:,} of {len(files):,} files, about {left:.0f} s left", file=sys.stderr)
+            left.add(1)
     print(f"{len(files):,} pictures, {unusable:,} of them unusable.")
     for (kind, cannot), count in kinds.most_common():
         print(f"  {count:6,}  {kind}{', cannot be used' if cannot else ', converted'}")

@@ -1,6 +1,5 @@
 """`train --grow_from`: the run whose net a deeper one begins as."""
 
-import hashlib
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ from keras_resnet.commands import data_flags
 from keras_resnet.data.source import Source
 from keras_resnet.data.view import View
 from keras_resnet.errors import UserError
+from keras_resnet.files import sha256
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.run_folder import MODEL, finished_record
 
@@ -69,7 +69,7 @@ def identity(run: str | None, net: Architecture, source: Source, view: View, mea
             f"--grow_from={run} subtracts a {record.about['mean']} mean, and here it is a {mean} one; give "
             f"--mean={'pixel' if mean == 'per-channel' else 'channel'}."
         )
-    return f"{former.name} {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
+    return f"{former.name} {sha256(model)[:12]}"
 
 
 def take_over(model: "keras.Model", run: pathlib.Path, net: Architecture) -> None:

@@ -62,3 +62,29 @@ def architecture(values: flags.FlagValues) -> Architecture:
     except ValueError as error:
         # The message begins with the field's name, which is the flag's.
         raise UserError(f"--{error}") from error
+
+
+def check_told(values: flags.FlagValues, net: Architecture, source: str) -> None:
+    """Refuse flags of the net that say otherwise than weights do; those that a command has not are no matter.
+
+    Args:
+        net: that the weights are of.
+        source: what tells of it, with its verb, as "a.pth tells".
+
+    Raises:
+        UserError: with the first of them.
+    """
+    told = {
+        "depth": net.depth,
+        "shortcut": net.shortcut,
+        "plain": net.shortcut is None,
+        "family": net.stem,
+        # Basic blocks are the same in both.
+        "variant": net.variant if net.block == "bottleneck" else values.variant,
+    }
+    for flag, is_so in told.items():
+        if flag in values and values[flag].present and values[flag].value not in (is_so, "auto"):
+            raise UserError(
+                f"--{flag}={values[flag].value} is not what {source}: {net.name}, shortcut "
+                f"{net.shortcut or 'none'}, {net.variant}; leave --{flag} out."
+            )

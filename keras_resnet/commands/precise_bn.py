@@ -1,6 +1,5 @@
 """`keras-resnet precise_bn`: a finished run again, with exact statistics of BN."""
 
-import hashlib
 import pathlib
 import shutil
 from typing import Any
@@ -10,6 +9,7 @@ from absl import flags
 from keras_resnet.commands import bn_statistics, data_flags, exported, run_images
 from keras_resnet.errors import UserError
 from keras_resnet.export.exports import FILES, Exports, remove_exports
+from keras_resnet.files import atomic, sha256
 from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record
 from keras_resnet.training.runtime import prepare as prepare_runtime
 
@@ -25,11 +25,6 @@ data_flags.define(FLAGS)
 _COPIED = ("labels.txt", "history.csv", "curves.png")
 
 
-def _digest(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-
-
 def run(run_folder: str) -> None:
     """Make a new run of the old one: the same weights, other statistics, the same kinds of files."""
     folder = pathlib.Path(run_folder).resolve()
@@ -42,7 +37,7 @@ def run(run_folder: str) -> None:
     made = RunFolder(
         folder.parent,
         FLAGS.run_name or f"{folder.name}-precise_bn",
-        {**record.settings, "precise_bn": FLAGS.images, "precise_bn_of": _digest(folder / MODEL)},
+        {**record.settings, "precise_bn": FLAGS.images, "precise_bn_of": sha256(folder / MODEL)[:12]},
         {
             **record.about,
             "command": f"{record.about['command']}; keras-resnet precise_bn --images={FLAGS.images}",
@@ -57,7 +52,6 @@ def run(run_folder: str) -> None:
     prepare_runtime()
     from keras_resnet.evaluation.opened import load_keras
     from keras_resnet.export.run import export_run
-    from keras_resnet.files import atomic
 
     images = run_images.pipeline(FLAGS, record, source)
     model = load_keras(folder / MODEL)

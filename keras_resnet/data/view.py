@@ -108,11 +108,10 @@ def choose_view(
     Raises:
         UserError: `image_size` is smaller than the net takes, or whole images are to be cropped.
     """
-    height, width, _ = source.image_shape
-    largest = max(height, width) if height and width else None
-    whole = largest is not None and largest <= SMALL
+    sides = [side for side in source.image_shape[:2] if side is not None]
+    whole = len(sides) == 2 and max(sides) <= SMALL
     if image_size is None:
-        size = max(largest, smallest_size) if largest and whole else default_size
+        size = max(*sides, smallest_size) if whole else default_size
     elif image_size < smallest_size:
         raise UserError(
             f"--image_size={image_size} is too small for this net, which takes {smallest_size} or more."

@@ -40,8 +40,11 @@ def verdict(outcomes: Sequence[Outcome], depths: Sequence[int]) -> str:
     """
     sentences = []
     shallow, deep = min(depths), max(depths)
-    for kind in KINDS:
-        less, more = (last_errors(outcomes, group(kind, depth), "error") for depth in (shallow, deep))
+    errors = {
+        kind: [last_errors(outcomes, group(kind, depth), "error") for depth in (shallow, deep)]
+        for kind in KINDS
+    }
+    for kind, (less, more) in errors.items():
         points = statistics.fmean(more) - statistics.fmean(less)
         if min(more) > max(less):
             what = f"has a training error {points:.1f} points higher than that"
@@ -53,10 +56,10 @@ def verdict(outcomes: Sequence[Outcome], depths: Sequence[int]) -> str:
             f"The {kind} net of {deep} layers {what} of {shallow} layers ({with_spread(more)}% and "
             f"{with_spread(less)}%)."
         )
-    if min(len(one) for one in (less, more)) < 2:
+    if min(len(seeds) for pair in errors.values() for seeds in pair) < 2:
         sentences.append("One seed cannot tell whether that is chance: give --seeds=2 or more.")
         return " ".join(sentences)
-    plain, residual = (last_errors(outcomes, group(kind, deep), "error") for kind in KINDS)
+    plain, residual = (more for _, more in errors.values())
     if min(plain) > max(residual):
         sentences.append(
             f"With {deep} layers, shortcuts bring the training error from {with_spread(plain)}% down to "

@@ -1,6 +1,5 @@
 """The model card: the README of a run."""
 
-import hashlib
 import pathlib
 import platform
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from keras_resnet.data.view import shorter_side
 from keras_resnet.evaluation.metrics import wilson
 from keras_resnet.export.exports import FILES
 from keras_resnet.export.report import Parity, Report
-from keras_resnet.files import atomic, files_in
+from keras_resnet.files import atomic, files_in, sha256
 from keras_resnet.models.complexity import Complexity
 from keras_resnet.training.plan import describe_schedule, describe_unfreezing
 from keras_resnet.training.run_folder import Record
@@ -231,7 +230,7 @@ does on images from elsewhere (other cameras, light, cuts, people) is not known 
 
 
 def _hashes(folder: pathlib.Path) -> str:
-    rows = "".join(f"| `{file.relative_to(folder)}` | `{_sha256(file)}` |\n" for file in _shipped(folder))
+    rows = "".join(f"| `{file.relative_to(folder)}` | `{sha256(file)}` |\n" for file in _shipped(folder))
     return f"## SHA-256\n\n| file | |\n|---|---|\n{rows}"
 
 
@@ -239,8 +238,3 @@ def _shipped(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for pattern in _SHIPPED:
         for path in sorted(folder.glob(pattern)):
             yield from files_in(path)
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ import pytest
 from pictures import kinds, write_folder
 from running import run_command
 
-from keras_resnet.commands import data_validate
+from keras_resnet import countdown
 from keras_resnet.commands.main import main
 
 
@@ -77,7 +77,7 @@ def test_inspect_counts_what_cannot_be_read(tmp_path, capsys):
 
 
 def test_validate_tells_how_far_it_is(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(data_validate, "_SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(countdown, "_SECONDS_BETWEEN_LINES", -1)
     status, out, err = _run(capsys, "data", "validate", write_folder(tmp_path), "--processes=1")
     assert (status, out) == (0, "24 pictures, 0 of them unusable.\n")
     assert "12 of 24 files, about " in err

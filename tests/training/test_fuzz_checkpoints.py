@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 
 import numpy as np
+import records
 from damage import answer_or_none, budget, damaged
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -23,24 +24,8 @@ ARRAYS = {"weights/0/kernel": np.arange(6.0).reshape(2, 3), "optimizer/0/iterati
 SETTINGS = {
     **dataclasses.asdict(architectures.cifar(20)),
     **dataclasses.asdict(RECIPES["finetune"]),
-    "dataset": "digits",
-    "train_split": "train",
-    "validation_split": "test",
-    "train_images": 1442,
-    "validation_images": 355,
-    "classes": ["0", "1"],
-    "mirror": False,
-    "mixed_precision": "none",
-    "seed": 0,
+    **records.SETTINGS,
 }
-ABOUT = {
-    "command": "python train.py",
-    "versions": {"keras": "3.15.1"},
-    "data": {"dataset": "digits"},
-    "preprocessing": {"channels": 1, "size": 8, "whole": True},
-    "mean": "per-pixel",
-}
-RESULTS = {"accuracy": 0.5, "test_error": 0.5, "seconds": 1.5}
 
 
 def _checkpoint(step):
@@ -51,7 +36,7 @@ def _checkpoint(step):
 
 def _record():
     with tempfile.TemporaryDirectory() as folder:
-        RunFolder(folder, "run", SETTINGS, ABOUT).finish(RESULTS)
+        RunFolder(folder, "run", SETTINGS, records.ABOUT).finish(records.RESULTS)
         return pathlib.Path(folder, "run", "run.json").read_bytes()
 
 
@@ -123,7 +108,7 @@ def test_a_record_is_read_or_refused(content):
         (run / MODEL).touch()
         (run / "run.json").write_bytes(content)
         known = answer_or_none(_known, run)
-        answer_or_none(RunFolder(folder, "run", SETTINGS, ABOUT).check)
+        answer_or_none(RunFolder(folder, "run", SETTINGS, records.ABOUT).check)
     if known is not None:
         record = known[0]
         assert isinstance(record.about["preprocessing"]["size"], int)

@@ -3,6 +3,7 @@ import json
 import re
 
 import pytest
+import records
 
 from keras_resnet.errors import UserError
 from keras_resnet.models import architectures
@@ -10,27 +11,6 @@ from keras_resnet.training.recipes import RECIPES
 from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record, read_record
 
 SETTINGS = {"depth": 20, "filters": (16, 32, 64)}
-KNOWN = {
-    "settings": {
-        "dataset": "digits",
-        "train_split": "train",
-        "validation_split": "test",
-        "train_images": 1442,
-        "validation_images": 355,
-        "classes": ["0", "1"],
-        "mirror": False,
-        "mixed_precision": "none",
-        "seed": 0,
-    },
-    "about": {
-        "command": "python train.py",
-        "versions": {"keras": "3.15.1"},
-        "data": {"dataset": "digits"},
-        "preprocessing": {"channels": 1, "size": 8, "whole": True},
-        "mean": "per-pixel",
-    },
-    "results": {"accuracy": 0.5, "test_error": 0.5, "seconds": 1.5},
-}
 
 
 def test_a_run_knows_its_own_folder(tmp_path):
@@ -117,9 +97,9 @@ def test_file_in_the_way_is_refused(tmp_path):
     ],
 )
 def test_a_record_that_lacks_what_commands_need_is_refused(tmp_path, part, name, value):
-    RunFolder(tmp_path, "run", KNOWN["settings"], KNOWN["about"]).finish(KNOWN["results"])
+    RunFolder(tmp_path, "run", records.SETTINGS, records.ABOUT).finish(records.RESULTS)
     (tmp_path / "run" / MODEL).touch()
-    assert finished_record(tmp_path / "run", "RUN").results == KNOWN["results"]
+    assert finished_record(tmp_path / "run", "RUN").results == records.RESULTS
     path = tmp_path / "run" / "run.json"
     record = json.loads(path.read_text())
     record[part][name] = value
