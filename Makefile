@@ -30,9 +30,9 @@ coverage: .venv/test-installed
 # Damaged files of weights, images, checkpoints and nets, and what becomes of them; ten minutes.
 FUZZ ?= 5000
 fuzz: .venv/test-installed
-	$(BIN)/python tests/weights/fuzz.py --count=4000
+	$(BIN)/python tests/helpers/fuzz.py --count=4000
 	FUZZ=$(FUZZ) $(BIN)/python -m pytest --hypothesis-show-statistics tests/data/test_fuzz_images.py \
-		tests/training/test_fuzz_checkpoints.py tests/evaluation/test_fuzz_opened.py
+		tests/training/test_fuzz_checkpoints.py tests/inference/test_fuzz_predictor.py
 
 # The exported web page in headless Chromium; needs npm, and chromium-driver of the system's packages.
 test-browser: .venv/browser-installed

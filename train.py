@@ -6,7 +6,7 @@ keras_resnet/commands/train.py.
 
 import sys
 
-from keras_resnet.commands.main import run_and_exit
+from keras_resnet.cli.main import run_and_exit
 
 if __name__ == "__main__":
     run_and_exit(["train", *sys.argv[1:]])

@@ -1,7 +1,7 @@
-"""Runs the sides of a benchmark in turn and says how they compare.
+"""Runs the sides of a benchmark in turns and compares them.
 
 Each side is a process of its own, with its own threads and settings, that waits while another is measured:
-no side runs beside another, and a slow minute of the machine meets all of them.
+no two sides run at the same time, and a slow minute of the machine affects all of them.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Side:
     """One way to do the work.
 
     Args:
-        make: prepares it, warm-up included, and gives the function that does and measures it once.
+        make: prepares the work, warm-up included, and returns the function that does and measures it once.
         environment: variables to set before Python starts.
     """
 
@@ -50,17 +50,17 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """The same work by several sides.
+    """The same work, done by several sides.
 
     Args:
         name: of the file of results.
         work: what is measured, with `{options}` of the command line.
         unit: of one measurement.
-        sides: by name; ours is called `keras_resnet`.
-        options: of the command line, with their defaults; an integer each.
+        sides: by name; this package's is `keras_resnet`.
+        options: of the command line, with their defaults; integers.
         repetitions: measurements of each side.
-        fresh: whether each measurement takes a new process: it measures the start.
-        needs: by other side, what ours has to be times theirs.
+        fresh: whether each measurement takes a new process.
+        needs: goal of our result divided by theirs, by other side.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Benchmark:
 
 
 def main(benchmark: Benchmark) -> None:
-    """The command line of a benchmark: measure, print a Markdown table, store it as JSON."""
+    """Runs the command line of a benchmark: measures, prints a Markdown table, stores it as JSON."""
     parser = argparse.ArgumentParser(description=benchmark.work)
     for option, default in benchmark.options.items():
         parser.add_argument(f"--{option}", type=int, default=default)
@@ -101,12 +101,12 @@ def _measure(benchmark: Benchmark, options: argparse.Namespace) -> dict[str, lis
     with contextlib.ExitStack() as running:
         workers = {}
         if not benchmark.fresh:
-            # Two prepare at a time: imports and tracing take one core, and nothing is measured yet.
+            # Two prepare at a time: imports and tracing take one core each, and nothing is measured yet.
             with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
                 ready = pool.map(lambda name: _Worker(benchmark, name), benchmark.sides)
                 workers = {worker.side: running.enter_context(worker) for worker in ready}
         for repetition in range(options.repetitions):
-            # Every second round the other way round, so that no side always follows the same one.
+            # Every second round in reverse, so that no side always follows the same one.
             for name in list(benchmark.sides)[:: 1 if repetition % 2 == 0 else -1]:
                 if benchmark.fresh:
                     with _Worker(benchmark, name) as worker:
@@ -158,11 +158,11 @@ class _Worker:
         for line in self._process.stdout:
             if line.startswith(word):
                 return line.removeprefix(word)
-        raise SystemExit(f"{self.side} ended before its time; set BENCH_VERBOSE=1 to see why.")
+        raise SystemExit(f"{self.side} ended early; set BENCH_VERBOSE=1 to see its errors.")
 
 
 def in_a_process(script: str, *arguments: object) -> dict:
-    """What `script --one ARGUMENTS` says behind the word VALUE, in a process set up for training."""
+    """Returns what `script --one ARGUMENTS` prints after VALUE, in a process set up for training."""
     from work import our_environment
 
     command = [sys.executable, script, "--one", *map(str, arguments)]
@@ -175,7 +175,7 @@ def in_a_process(script: str, *arguments: object) -> dict:
 
 
 def store(name: str, contents: dict) -> dict:
-    """Keep a record among the results, with the date, the machine and the versions."""
+    """Stores a record in the results, with the date, the machine and the versions, and returns it."""
     date = datetime.date.today().isoformat()
     record = {"date": date, "machine": machine(), "versions": versions(), **contents}
     RESULTS.mkdir(exist_ok=True)
@@ -203,7 +203,7 @@ def _contents(
 
 
 def markdown(records: Sequence[dict]) -> str:
-    """A table of records: a line for each side."""
+    """Returns a Markdown table of records, with a line for each side."""
     lines = [
         "| work | by | median | smallest to largest | keras_resnet is | needed |",
         "|---|---|---|---|---|---|",
@@ -221,7 +221,7 @@ def markdown(records: Sequence[dict]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores and memory, as far as the system tells."""
+    """Describes processor, cores and memory, as far as the system does."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -234,7 +234,7 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Version of each package that may have a part in a benchmark."""
+    """Returns the version of each package that benchmarks may use."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

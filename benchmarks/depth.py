@@ -1,8 +1,8 @@
-"""What depth costs before a CIFAR net trains: build, first step, operations of the step, memory.
+"""The cost of depth before a CIFAR network trains: build, first step, operations of the step, memory.
 
     python benchmarks/depth.py                        # as `keras_resnet train` trains
-    python benchmarks/depth.py --kind=rematerialized  # activations computed again for the gradients
-    python benchmarks/depth.py --kind=flat            # as Keras' own fit traces it
+    python benchmarks/depth.py --kind=rematerialized  # activations recomputed for the gradients
+    python benchmarks/depth.py --kind=flat            # as Keras' fit traces it
 
 Each depth in a process of its own.
 """
@@ -18,7 +18,7 @@ from work import as_a_user_gets_it, as_we_train_it, images, labels, peak_memory
 DEPTHS = {
     "blockwise": (110, 218, 434, 1202),
     "rematerialized": (110, 218, 434, 1202),
-    "flat": (110, 218, 434),  # 1202 takes minutes, to show the same again
+    "flat": (110, 218, 434),  # 1202 takes minutes, with the same result
 }
 BATCH = 32
 STAGES = ("conv2", "conv3", "conv4")
@@ -30,15 +30,15 @@ def measure(depth: int, kind: str) -> dict:
     import keras_resnet
 
     start = time.perf_counter()
-    net = keras_resnet.CifarResNet(depth)
+    model = keras_resnet.CifarResNet(depth)
     built = time.perf_counter()
     one = [tf.constant(images(BATCH, 32)), tf.constant(labels(BATCH, 10))]
     if kind == "flat":
-        model = as_a_user_gets_it(net)
-        train, function = model.train_on_batch, tf.function(lambda x, y: model.train_step((x, y)))
+        compiled = as_a_user_gets_it(model)
+        train, function = compiled.train_on_batch, tf.function(lambda x, y: compiled.train_step((x, y)))
     else:
-        steps = as_we_train_it(net, rematerialized=STAGES if kind == "rematerialized" else ())
-        train, function = steps.train, steps._train
+        steps = as_we_train_it(model, rematerialize=STAGES if kind == "rematerialized" else ())
+        train, function = steps.train_step, steps._train
     train(*one)
     first = time.perf_counter()
     train(*one)
@@ -73,7 +73,7 @@ def main():
 
 
 def markdown(record: dict) -> str:
-    """A table, a line for each depth and kind."""
+    """Returns a Markdown table, with a line for each depth and kind."""
     columns = list(record["rows"][0])
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in record["rows"]:

@@ -1,4 +1,4 @@
-"""A test over a dataset in memory, beside Keras' `evaluate` of the same net of stock layers."""
+"""Evaluation on data in memory, compared with Keras' `evaluate` of the same architecture in stock layers."""
 
 import time
 
@@ -12,14 +12,17 @@ def ours(options):
     import numpy as np
     import tensorflow as tf
 
-    from keras_resnet.evaluation import evaluate, opened_net
+    from keras_resnet.evaluation import evaluate
+    from keras_resnet.inference import Predictor
     from keras_resnet.models import architectures
-    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.models.classifier import build_classifier
 
-    net = build_classifier(architectures.cifar(20), 32, 3, 10, np.zeros((32, 32, 3), "float32"))
-    opened = {"net": opened_net(net)}
+    model = build_classifier(
+        architectures.cifar_architecture(20), (32, 32, 3), 10, np.zeros((32, 32, 3), "float32")
+    )
+    predictors = {"model": Predictor.from_model(model)}
     images = tf.data.Dataset.from_tensor_slices((pixels(IMAGES, 32), labels(IMAGES, 10)))
-    return _speed(lambda: evaluate(opened, images))
+    return _speed(lambda: evaluate(predictors, images))
 
 
 def keras_evaluate(options):

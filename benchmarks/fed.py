@@ -1,4 +1,4 @@
-"""Training fed by the real input pipeline, beside the same on one batch again and again."""
+"""Training fed by the real input pipeline, compared with one repeated batch."""
 
 import numpy as np
 from compare import OURS, Benchmark, Side, main
@@ -11,13 +11,13 @@ MEAN = np.full((32, 32, 3), 128, "float32")
 
 def _model():
     from keras_resnet.models import architectures
-    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.models.classifier import build_classifier
 
-    return build_classifier(architectures.cifar(20), 32, 3, 10, MEAN)
+    return build_classifier(architectures.cifar_architecture(20), (32, 32, 3), 10, MEAN)
 
 
 def fed(options):
-    batches = pipeline().training_batches(BATCH, 10**6, MEAN)
+    batches = pipeline().train_batches(BATCH, 10**6, MEAN)
     return images_per_second(our_steps_on(_model(), batches), BATCH, STEPS, warm_up=STEPS)
 
 

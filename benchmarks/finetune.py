@@ -1,70 +1,61 @@
-"""Fine-tuning against training from scratch on few pictures: the two halves of Fashion-MNIST's classes.
+"""Fine-tuning against training from scratch on few images: the two halves of Fashion-MNIST's classes.
 
     python benchmarks/finetune.py --seeds=3 --output_dir=FOLDER
 
-A ResNet-20 is trained on all pictures of the first five classes. Then nets are to tell the other five apart,
-from 100 pictures of each: one that begins with those weights, and ones that begin with random numbers. Each
-seed draws other pictures. Runs that are done are not done again.
+A ResNet-20 is trained on all images of the first five classes. Then models learn the other five classes,
+from 100 images of each: one that starts from those weights, and others that start from random weights. Each
+seed draws other images. Finished runs are not repeated.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
-import subprocess
-import sys
 
 import numpy as np
-import PIL.Image
-import tensorflow_datasets as tfds
 
 CLASSES = 10
-PRETRAINING = ("--recipe=modern", "--epochs=4", "--batch_size=64", "--shift=1", "--nozero_gamma")
+COMMON = {"depth": 20, "mixed_precision": "bfloat16", "log": "plain", "export": ("float32",)}
+PRETRAINING = {"recipe": "modern", "epochs": 4, "batch_size": 64, "crop_padding": 1, "zero_gamma": False}
+# Fields of `TrainConfig`; None stands for the pretrained run.
 WAYS = {
-    "fine-tuned (finetune, 20 epochs)": ("--recipe=finetune", "--weights={pretrained}"),
-    "fine-tuned, all at once (modern, 20 epochs, learning rate 0.01)": (
-        "--recipe=modern",
-        "--epochs=20",
-        "--batch_size=32",
-        "--learning_rate=0.01",
-        "--weights={pretrained}",
-    ),
-    "from scratch (modern, 20 epochs)": ("--recipe=modern", "--epochs=20", "--batch_size=32"),
-    "from scratch (modern, 60 epochs)": ("--recipe=modern", "--epochs=60", "--batch_size=32"),
+    "fine-tuned (finetune, 20 epochs)": {"recipe": "finetune", "weights": None},
+    "fine-tuned, all layers at once (modern, 20 epochs, learning rate 0.01)": {
+        "recipe": "modern",
+        "epochs": 20,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "weights": None,
+    },
+    "from scratch (modern, 20 epochs)": {"recipe": "modern", "epochs": 20, "batch_size": 32},
+    "from scratch (modern, 60 epochs)": {"recipe": "modern", "epochs": 60, "batch_size": 32},
 }
-_COMMON = ("--depth=20", "--nomirror", "--mixed_precision=bfloat16", "--export=", "--log=plain")
 
 
-def write_pictures(folder: pathlib.Path, first: int, per_class: int | None, seed: int = 0) -> None:
-    """train/CLASS/ and val/CLASS/ of the five classes from `first` on, as PNG files."""
-    if folder.is_dir():
-        return
+def half(first: int, per_class: int | None = None, seed: int = 0):
+    """Returns the five classes from `first` on as a dataset, all or some of their training images."""
+    import tensorflow_datasets as tfds
+
+    import keras_resnet
+
     data, info = tfds.load("fashion_mnist", batch_size=-1, with_info=True)
-    names = [name.replace("/", "-") for name in info.features["label"].names]
-    for split, place in (("train", "train"), ("test", "val")):
+    splits = {}
+    for split in ("train", "test"):
         images, labels = (np.asarray(data[split][key]) for key in ("image", "label"))
+        chosen = []
         for label in range(first, first + CLASSES // 2):
-            found = np.flatnonzero(labels == label)
+            indices = np.flatnonzero(labels == label)
             if split == "train" and per_class:
-                found = np.random.default_rng(seed).permutation(found)[:per_class]
-            target = folder / place / names[label]
-            target.mkdir(parents=True)
-            for number in found:
-                PIL.Image.fromarray(images[number, :, :, 0]).save(target / f"{number}.png")
-
-
-def train(dataset: pathlib.Path, folder: pathlib.Path, name: str, *flags: str) -> float:
-    """Test error in percent of a run, which is done unless it is there."""
-    command = [
-        sys.executable,
-        "-m",
-        "keras_resnet",
-        "train",
-        f"--dataset={dataset}",
-        f"--output_dir={folder}",
-    ]
-    subprocess.run([*command, f"--run_name={name}", *_COMMON, *flags], check=True)
-    return 100 * json.loads((folder / name / "run.json").read_text())["results"]["test_error"]
+                indices = np.random.default_rng(seed).permutation(indices)[:per_class]
+            chosen.append(indices)
+        chosen = np.concatenate(chosen)
+        splits[split] = images[chosen], labels[chosen] - first
+    return keras_resnet.data.from_arrays(
+        splits["train"],
+        splits["test"],
+        class_names=info.features["label"].names[first : first + CLASSES // 2],
+        name=f"fashion_mnist, classes {first} to {first + 4}, seed {seed}",
+        hflip=False,
+    )
 
 
 def main():
@@ -74,23 +65,41 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output_dir", type=pathlib.Path, default=pathlib.Path("saved_models/finetune"))
     arguments = parser.parse_args()
-    folder = arguments.output_dir
-    write_pictures(folder / "first-half", 0, None)
-    pretrained = folder / "pretrained"
-    error = train(folder / "first-half", folder, pretrained.name, *PRETRAINING)
-    print(f"First five classes: {error:.2f}% test error.")
-    errors = {way: [] for way in WAYS}
-    for seed in range(arguments.seeds):
-        pictures = folder / f"second-half-{seed}"
-        write_pictures(pictures, CLASSES // 2, 100, seed)
-        for number, (way, flags) in enumerate(WAYS.items()):
-            flags = [flag.format(pretrained=pretrained) for flag in flags]
-            errors[way].append(train(pictures, folder, f"way{number}-{seed}", *flags, f"--seed={seed}"))
+    errors = measure(arguments.output_dir, arguments.seeds)
     print("| | test error | each seed |\n|---|---|---|")
     for way, values in errors.items():
         spread = statistics.stdev(values) if len(values) > 1 else 0
         each = ", ".join(f"{value:.2f}" for value in values)
         print(f"| {way} | {statistics.mean(values):.2f} +- {spread:.2f}% | {each} |")
+
+
+def measure(folder: pathlib.Path, seeds: int, **fields) -> dict[str, list[float]]:
+    """Trains what is not trained yet, and returns the held-out error of each seed, in percent, by way.
+
+    Args:
+        folder: of the runs.
+        seeds: number of them.
+        fields: of `TrainConfig`, for all trainings.
+    """
+    import keras_resnet
+
+    common = keras_resnet.TrainConfig(**COMMON, output_dir=folder)
+    pretrained = keras_resnet.train(
+        common, dataset=half(0), run_name="pretrained", **{**PRETRAINING, **fields}
+    )
+    print(f"First five classes: {100 * pretrained.metrics['validation_error']:.2f}% error.")
+    errors: dict[str, list[float]] = {way: [] for way in WAYS}
+    for seed in range(seeds):
+        dataset = half(CLASSES // 2, 100, seed)
+        for number, (way, settings) in enumerate(WAYS.items()):
+            settings = {**settings, **fields}
+            if "weights" in settings:
+                settings["weights"] = pretrained.path
+            run = keras_resnet.train(
+                common, dataset=dataset, seed=seed, run_name=f"way{number}-{seed}", **settings
+            )
+            errors[way].append(100 * run.metrics["validation_error"])
+    return errors
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Operations in the graph of a train step of ResNet-50, those inside its functions counted once each."""
+"""Operations in the graph of a train step of ResNet-50, with those inside functions counted once."""
 
 from compare import OURS, Benchmark, Side, main
 from work import as_a_user_gets_it, as_we_train_it, images, labels
@@ -20,7 +20,7 @@ def keras_applications(options):
     import tensorflow as tf
 
     model = as_a_user_gets_it(keras.applications.ResNet50(weights=None))
-    model.train_on_batch(images(BATCH, 224), labels(BATCH, 1000))  # makes the optimiser's variables
+    model.train_on_batch(images(BATCH, 224), labels(BATCH, 1000))  # creates the optimizer's variables
     return lambda: operations(tf.function(lambda x, y: model.train_step((x, y))))
 
 

@@ -1,4 +1,4 @@
-"""Training images of CIFAR's size from memory, shifted and mirrored, beside a map over single images."""
+"""Training images of CIFAR's size from memory, cropped and flipped, compared with a map over images."""
 
 import numpy as np
 from compare import OURS, Benchmark, Side, main
@@ -12,25 +12,25 @@ def images_per_second(batches):
 
 
 def noise():
-    """CIFAR's images in number of pixels; nothing here looks at them."""
+    """Returns as many pixels as CIFAR has; their values do not matter."""
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype="uint8")
     return pixels, np.random.default_rng(1).integers(0, 10, IMAGES)
 
 
 def pipeline():
-    from keras_resnet.data.arrays import split_of_arrays
+    from keras_resnet.data.dataset import Dataset
+    from keras_resnet.data.input_spec import InputSpec, InputTransform
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.data.source import Source
-    from keras_resnet.data.view import View
+    from keras_resnet.data.sources.arrays import split_from_arrays
 
-    split = split_of_arrays("noise", *noise())
-    source = Source("noise", tuple("0123456789"), (32, 32, 3), split, split, mirrored=True)
-    return Pipeline(source, View(32, whole=True, mirrored=True))
+    split = split_from_arrays("noise", *noise())
+    dataset = Dataset("noise", tuple("0123456789"), (32, 32, 3), split, split, hflip=True)
+    return Pipeline(dataset, InputTransform(InputSpec(32), hflip=True))
 
 
 def ours(options):
     images = pipeline()
-    return images_per_second(iter(images.training_batches(BATCH, 10**6, images.mean(per_pixel=True))))
+    return images_per_second(iter(images.train_batches(BATCH, 10**6, images.mean(per_pixel=True))))
 
 
 def map_over_images(options):
@@ -50,7 +50,7 @@ BENCHMARK = Benchmark(
     work=f"images for training of 32x32 from memory, batch {BATCH}",
     unit="images/s",
     sides={OURS: Side(ours), "tf.data, a map over images": Side(map_over_images)},
-    fresh=True,  # what waits would go on reading ahead
+    fresh=True,  # a waiting side would keep reading ahead
     needs={"tf.data, a map over images": 5},
 )
 

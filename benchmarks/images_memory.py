@@ -1,4 +1,4 @@
-"""Resident memory while a net trains from 2 GB of JPEG files, beside the same on one batch again and again.
+"""Resident memory while a model trains from 2 GB of JPEG files, compared with one repeated batch.
 
 python benchmarks/images_memory.py
 """
@@ -17,34 +17,36 @@ GIGABYTES, FILES, BATCH, SIZE, LIMIT = 2.0, 512, 64, 64, 1.5
 
 
 def files() -> pathlib.Path:
-    """Pictures linked to again and again until they are 2 GB; each link is a file of its own to read."""
+    """Links images repeatedly until they are 2 GB; each link is read as a file of its own."""
     root = photos.folder(FILES)
     for below in root.glob("train/*"):
-        pictures = sorted(below.iterdir())
-        copies = round(GIGABYTES * 1e9 / (2 * sum(path.stat().st_size for path in pictures)))
+        paths = sorted(below.iterdir())
+        copies = round(GIGABYTES * 1e9 / (2 * sum(path.stat().st_size for path in paths)))
         for copy in range(copies - 1):
-            for path in pictures:
+            for path in paths:
                 os.link(path, below / f"{copy}-{path.name}")
     return root
 
 
 def measure(fed: int) -> dict:
-    """Peak of resident memory after an epoch over the files, or as many steps on one batch."""
+    """Returns the peak of resident memory after an epoch over the files, or as many steps on one batch."""
     import tensorflow as tf
 
-    from keras_resnet.data import sources
+    from keras_resnet.data.input_spec import InputSpec, InputTransform
+    from keras_resnet.data.load import load_dataset
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.data.view import View
     from keras_resnet.models import architectures
-    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.models.classifier import build_classifier
 
-    images = Pipeline(sources.find(str(files())), View(SIZE, whole=False, mirrored=True))
+    images = Pipeline(load_dataset(str(files())), InputTransform(InputSpec(SIZE, 3, "center"), hflip=True))
     mean = images.mean(per_pixel=False)
-    batches, steps = images.training_batches(BATCH, 1, mean), images.steps_per_epoch(BATCH)
+    batches, steps = images.train_batches(BATCH, 1, mean), images.steps_per_epoch(BATCH)
     if not fed:
         steps = min(steps, _STEPS_ON_ONE)
         batches = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
-    our_steps_on(build_classifier(architectures.cifar(8), SIZE, 3, 2, mean), batches)(steps - 1)
+    our_steps_on(build_classifier(architectures.cifar_architecture(8), (SIZE, SIZE, 3), 2, mean), batches)(
+        steps - 1
+    )
     return {"fed": bool(fed), "steps": steps, "peak GiB": peak_memory()}
 
 

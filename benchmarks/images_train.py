@@ -1,4 +1,4 @@
-"""Training images from JPEG files of 500x375: the paper's augmentation, beside what users would write."""
+"""Training images from JPEG files of 500x375: the paper's augmentation, compared with users' code."""
 
 import photos
 from compare import OURS, Benchmark, Side, main
@@ -12,12 +12,14 @@ def batches_per_second(batches):
 
 
 def ours(options):
-    from keras_resnet.data import sources
+    from keras_resnet.data.input_spec import InputSpec, InputTransform
+    from keras_resnet.data.load import load_dataset
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.data.view import View
 
-    images = Pipeline(sources.find(str(photos.folder(FILES))), View(SIZE, whole=False, mirrored=True))
-    return batches_per_second(iter(images.training_batches(BATCH, 10**6, images.mean(per_pixel=False))))
+    images = Pipeline(
+        load_dataset(str(photos.folder(FILES))), InputTransform(InputSpec(SIZE, 3, "center"), hflip=True)
+    )
+    return batches_per_second(iter(images.train_batches(BATCH, 10**6, images.mean(per_pixel=False))))
 
 
 def _files():
@@ -86,7 +88,7 @@ BENCHMARK = Benchmark(
         "torchvision's transforms, two processes": Side(torchvision),
         "decoding alone": Side(decode_alone),
     },
-    fresh=True,  # what waits would go on reading ahead
+    fresh=True,  # a waiting side would keep reading ahead
     needs={
         "decode, resize, crop in tf.image": 1.8,
         "torchvision's transforms, two processes": 3,

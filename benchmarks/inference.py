@@ -1,4 +1,4 @@
-"""Inference of ResNet-50 on batches of 224x224 images, with BN folded, beside keras.applications' predict."""
+"""Inference of ResNet-50 on batches of 224x224 images, compared with keras.applications' predict."""
 
 import functools
 
@@ -27,7 +27,7 @@ def keras_applications(options):
 
 
 def _batches(model, batch):
-    """Batch by batch, as an evaluation goes over its data; `predict` sets up a dataset for each call."""
+    """Predicts batch by batch, as an evaluation does; `predict` sets up a dataset for each call."""
     run = functools.partial(model.predict_on_batch, images(batch, 224))
     return milliseconds_an_image(run, batch, _runs(batch))
 

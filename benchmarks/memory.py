@@ -17,12 +17,12 @@ def ours(options):
     return lambda: peak_of(our_steps(keras_resnet.ResNet50(), options.batch, 224, 1000))
 
 
-def rematerialized(options):
+def rematerialize(options):
     import keras_resnet
 
     stages = ("conv2", "conv3", "conv4", "conv5")
-    net = keras_resnet.ResNet50()
-    return lambda: peak_of(our_steps(net, options.batch, 224, 1000, rematerialized=stages))
+    model = keras_resnet.ResNet50()
+    return lambda: peak_of(our_steps(model, options.batch, 224, 1000, rematerialize=stages))
 
 
 def keras_applications(options):
@@ -38,7 +38,7 @@ BENCHMARK = Benchmark(
     unit="GiB",
     sides={
         OURS: Side(ours, our_environment()),
-        "keras_resnet, all stages rematerialized": Side(rematerialized, our_environment()),
+        "keras_resnet, all stages rematerialized": Side(rematerialize, our_environment()),
         "keras.applications": Side(keras_applications),
     },
     options={"batch": 16},

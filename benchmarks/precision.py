@@ -1,4 +1,4 @@
-"""A train step of one of our nets in float32 and in bfloat16."""
+"""A train step of a model of this package in float32 and in bfloat16."""
 
 from compare import OURS, Benchmark, Side, main
 from work import images_per_second, our_environment, our_steps
@@ -13,9 +13,9 @@ def side(policy):
         import keras_resnet
 
         keras.config.set_dtype_policy(policy)
-        net = keras_resnet.ResNet50() if options.depth == 50 else keras_resnet.CifarResNet(options.depth)
+        model = keras_resnet.ResNet50() if options.depth == 50 else keras_resnet.CifarResNet(options.depth)
         batch = BATCH[options.depth]
-        step = our_steps(net, batch, net.input_shape[1], net.output_shape[-1])
+        step = our_steps(model, batch, model.input_shape[1], model.output_shape[-1])
         return images_per_second(step, batch, steps=2, warm_up=1)
 
     return Side(make, our_environment())

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py --by=batch     # or --by=size, --by=depth
 
-Each point in a process of its own. The figure of all that is stored is drawn to docs/scaling.png.
+Each point in a process of its own. The figure of all stored points is drawn to docs/scaling.png.
 """
 
 import argparse
@@ -30,9 +30,9 @@ LABELS = {
 def measure(depth: int, size: int, batch: int) -> dict:
     import keras_resnet
 
-    net = getattr(keras_resnet, f"ResNet{depth}")(input_shape=(size, size, 3))
+    model = getattr(keras_resnet, f"ResNet{depth}")(input_shape=(size, size, 3))
     steps = max(2, 16 // batch)
-    speed = images_per_second(our_steps(net, batch, size, 1000), batch, steps, warm_up=1)()
+    speed = images_per_second(our_steps(model, batch, size, 1000), batch, steps, warm_up=1)()
     peak = peak_memory()
     return {"depth": depth, "size": size, "batch": batch, "images/s": speed, "peak GiB": peak}
 
@@ -54,7 +54,7 @@ def main():
 
 
 def draw() -> None:
-    """Speed above, memory below, a column for each thing it depends on."""
+    """Draws speed above memory, with a column for each quantity that they depend on."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""The paper's CIFAR net of Keras' own layers (section 4.2, option A), as one would write it there."""
+"""The paper's CIFAR network in Keras' own layers (section 4.2, option A), as a user would write it."""
 
 import keras
 from keras import layers

@@ -1,6 +1,6 @@
-"""One image through the exported TFLite file, beside ONNX Runtime on the same net, in float32 or int8.
+"""One image through the exported TFLite file, compared with ONNX Runtime, in float32 or int8.
 
-`--depth=50` is ResNet-50 v1.5 at 224x224, `--depth=20` the CIFAR net at 32x32.
+`--depth=50` is ResNet-50 v1.5 at 224x224, `--depth=20` the CIFAR network at 32x32.
 """
 
 import pathlib
@@ -20,25 +20,29 @@ def ours(options):
 
     from keras_resnet import export
     from keras_resnet.models import architectures
-    from keras_resnet.training.classifier import build_classifier
+    from keras_resnet.models.classifier import build_classifier
 
     size = SIZES[options.depth]
-    net = architectures.select(options.depth, variant="v1.5")
+    architecture = architectures.get_architecture(options.depth, variant="v1.5")
     keras.utils.set_random_seed(0)
-    model = build_classifier(net, size, 3, 1000 if size == 224 else 10, np.full((3,), 128.0, "float32"))
+    model = build_classifier(
+        architecture, (size, size, 3), 1000 if size == 224 else 10, np.full((3,), 128.0, "float32")
+    )
     kind = "int8" if options.bits == 8 else "float32"
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "model.tflite")
-        export.tflite(model, file, kind=kind, calibration=[pixels(8, size)] if kind == "int8" else None)
+        export.export_tflite(
+            model, file, kind=kind, calibration=[pixels(8, size)] if kind == "int8" else None
+        )
         interpreter = Interpreter(str(file), num_threads=options.threads)
     interpreter.allocate_tensors()
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
     image = pixels(1, size)
 
     def run():
-        interpreter.set_tensor(given["index"], image)
+        interpreter.set_tensor(inputs["index"], image)
         interpreter.invoke()
-        return interpreter.get_tensor(made["index"])
+        return interpreter.get_tensor(outputs["index"])
 
     return milliseconds_an_image(run, 1, RUNS[options.depth])
 
@@ -52,7 +56,7 @@ def onnx_runtime(options):
     from torch_cifar import cifar_resnet
 
     size = SIZES[options.depth]
-    net = torchvision.models.resnet50(weights=None) if size == 224 else cifar_resnet(20)
+    model = torchvision.models.resnet50(weights=None) if size == 224 else cifar_resnet(20)
     images = (pixels(8, size).transpose(0, 3, 1, 2) / 128.0 - 1).astype("float32")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
@@ -66,13 +70,13 @@ def onnx_runtime(options):
 
     with tempfile.TemporaryDirectory() as folder:
         file = str(pathlib.Path(folder, "model.onnx"))
-        given = (torch.from_numpy(images[:1]),)
-        torch.onnx.export(net.eval(), given, file, input_names=["image"], dynamo=False)
+        example = (torch.from_numpy(images[:1]),)
+        torch.onnx.export(model.eval(), example, file, input_names=["image"], dynamo=False)
         if options.bits == 8:
-            # The fastest of nine ways: prepared as its documentation advises (four times as slow without it),
-            # one scale for each channel, unsigned activations.
-            prepared, whole, file = str(pathlib.Path(folder, "prepared.onnx")), file, file + ".int8"
-            quant_pre_process(whole, prepared)
+            # The fastest of nine ways: preprocessed as its documentation advises (otherwise it takes
+            # four times as long), one scale for each channel, unsigned activations.
+            prepared, original, file = str(pathlib.Path(folder, "prepared.onnx")), file, file + ".int8"
+            quant_pre_process(original, prepared)
             quantization.quantize_static(
                 prepared,
                 file,

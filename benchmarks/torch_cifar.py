@@ -1,4 +1,4 @@
-"""The paper's CIFAR net in PyTorch (section 4.2, option A), as one would write it there."""
+"""The paper's CIFAR network in PyTorch (section 4.2, option A), as a user would write it."""
 
 import torch
 from torch import nn
@@ -30,8 +30,8 @@ def cifar_resnet(depth: int, classes: int = 10) -> nn.Module:
             channels = filters
     stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
-    net = nn.Sequential(*stem, *blocks, *head)
-    for layer in net.modules():
+    model = nn.Sequential(*stem, *blocks, *head)
+    for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in")
-    return net.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""A train step of a CIFAR ResNet at batch 128, beside the same net of stock layers and in PyTorch."""
+"""A train step of a CIFAR ResNet at batch 128, compared with stock layers and PyTorch."""
 
 from compare import OURS, Benchmark, Side, main
 from work import (

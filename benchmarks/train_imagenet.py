@@ -1,4 +1,4 @@
-"""A train step of ResNet-50 on 224x224 images, beside what users would pick instead and the GEMM peak."""
+"""A train step of ResNet-50 on 224x224 images, compared with other libraries and the GEMM peak."""
 
 import time
 
@@ -52,8 +52,8 @@ def keras_hub(options):
 def torchvision(options):
     import torchvision
 
-    net = torchvision.models.resnet50(weights=None)
-    return speed(torch_steps(net, options.batch, 224, 1000), options.batch)
+    model = torchvision.models.resnet50(weights=None)
+    return speed(torch_steps(model, options.batch, 224, 1000), options.batch)
 
 
 def gemm_peak(options):

@@ -1,4 +1,4 @@
-"""All positions of a larger image, mirrored too: the net fully convolutional, beside crop by crop."""
+"""All positions of a larger image, flipped too: the fully convolutional model, compared with single crops."""
 
 import numpy as np
 from compare import OURS, Benchmark, Side, main
@@ -10,9 +10,9 @@ HEIGHT, WIDTH, STRIDE = 384, 512, 32
 def dense(options):
     import keras_resnet
 
-    answers = keras_resnet.evaluation.dense_answers(keras_resnet.ResNet50())
+    predict = keras_resnet.evaluation.dense_predict_fn(keras_resnet.ResNet50())
     image = pixels(1, WIDTH)[:, :HEIGHT]
-    return milliseconds_an_image(lambda: answers(image), 1, 1)
+    return milliseconds_an_image(lambda: predict(image), 1, 1)
 
 
 def crop_by_crop(options):
@@ -21,7 +21,7 @@ def crop_by_crop(options):
     model = keras.applications.ResNet50(weights=None)
     image = pixels(1, WIDTH)[0, :HEIGHT].astype("float32")
 
-    def answers():
+    def predict():
         crops = [
             view[y : y + 224, x : x + 224]
             for view in (image, image[:, ::-1])
@@ -30,7 +30,7 @@ def crop_by_crop(options):
         ]
         return model.predict(np.stack(crops), verbose=0).mean(axis=0)
 
-    return milliseconds_an_image(answers, 1, 1)
+    return milliseconds_an_image(predict, 1, 1)
 
 
 BENCHMARK = Benchmark(

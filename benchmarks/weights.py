@@ -1,4 +1,4 @@
-"""Milliseconds from a file of weights to a ResNet-50 that has them."""
+"""Milliseconds from a file of weights to a ResNet-50 with them."""
 
 import functools
 import pathlib
@@ -14,13 +14,13 @@ def _timed(make, path):
         make(path)
         return 1000 * (time.perf_counter() - start)
 
-    measure()  # the first net of a process takes longer, whoever builds it
+    measure()  # the first model of a process takes longer in every library
     return measure
 
 
 @functools.cache
 def _kept() -> tempfile.TemporaryDirectory:
-    """A folder for as long as the process lives."""
+    """Returns a folder that exists as long as the process."""
     return tempfile.TemporaryDirectory()
 
 
@@ -65,8 +65,8 @@ def torchvision_(options):
     import torchvision
 
     def make(path):
-        net = torchvision.models.resnet50(weights=None)
-        net.load_state_dict(torch.load(path, weights_only=True))
+        model = torchvision.models.resnet50(weights=None)
+        model.load_state_dict(torch.load(path, weights_only=True))
 
     return _timed(make, _torch_file())
 

@@ -1,4 +1,4 @@
-"""The work that several benchmarks measure: a train step, by each of the libraries."""
+"""The work that several benchmarks measure: a train step of each library."""
 
 import itertools
 import resource
@@ -24,13 +24,13 @@ def labels(batch: int, classes: int) -> np.ndarray:
 
 
 def images_per_second(step, batch: int, steps: int, warm_up: int = 2):
-    """A measurement of `step`, which takes a number of steps and gives the seconds they took."""
+    """Returns a measurement of `step`, a function from a number of steps to the seconds they took."""
     step(warm_up)
     return lambda: batch * steps / step(steps)
 
 
 def pulled_per_second(batches, batch: int, count: int, warm_up: int):
-    """A measurement of an endless iterator of batches: images/s of so many of them."""
+    """Returns a measurement of an endless iterator of batches, in images/s."""
     for _ in range(warm_up):
         next(batches)
 
@@ -44,7 +44,7 @@ def pulled_per_second(batches, batch: int, count: int, warm_up: int):
 
 
 def milliseconds_an_image(run, batch: int, runs: int):
-    """A measurement of `run`, called once for a batch."""
+    """Returns a measurement of `run`, which is called once per batch, in ms per image."""
     run()
     run()
 
@@ -58,25 +58,25 @@ def milliseconds_an_image(run, batch: int, runs: int):
 
 
 def peak_memory() -> float:
-    """GiB, the most that was resident since this process began."""
+    """Returns the peak of resident memory of this process, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def seconds_since_start(step) -> float:
-    """Seconds from the start of this process to the end of one step."""
-    step(0)  # and the one before it
+    """Returns the seconds from the start of this process to the end of one step."""
+    step(0)  # measures no step after the first
     return time.time() - psutil.Process().create_time()
 
 
 def fit(model, batch: int, size: int, classes: int):
-    """Keras' fit on one batch again and again: takes a number of steps and gives the seconds they took.
+    """Returns a function from a number of steps of Keras' fit on one batch to the seconds they took.
 
-    From the end of a first step on: what comes before and after, as the making of an iterator, is no step.
+    Time counts from the end of a first step on, without setup such as that of an iterator.
     """
     import keras
     import tensorflow as tf
 
-    # An iterator that is left before its end waits for its autotuner to wake up, after 5, 10, 20 seconds.
+    # An unfinished iterator waits for its autotuner to wake up, after 5, 10, 20 seconds.
     options = tf.data.Options()
     options.autotune.enabled = False
     batches = tf.data.Dataset.from_tensors((images(batch, size), labels(batch, classes))).repeat()
@@ -97,7 +97,7 @@ def fit(model, batch: int, size: int, classes: int):
 
 
 def as_a_user_gets_it(model):
-    """A Keras model, compiled as its documentation shows."""
+    """Compiles a Keras model as its documentation shows."""
     import keras
 
     model.compile(
@@ -109,16 +109,23 @@ def as_a_user_gets_it(model):
 
 
 def as_we_train_it(model, **how):
-    """The steps of one of our models, as `keras_resnet train` trains it."""
+    """Returns the steps of a model of this package, as `keras_resnet.train` trains it."""
+    from keras_resnet.training.engines.tensorflow import StepFunctions
     from keras_resnet.training.recipes import Recipe
-    from keras_resnet.training.step import Steps
 
-    recipe = Recipe("benchmark", 1, 1, 0, "", LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
-    return Steps(model, recipe, **how)
+    recipe = Recipe(
+        "benchmark",
+        batch_size=1,
+        epochs=1,
+        learning_rate=LEARNING_RATE,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+    )
+    return StepFunctions(model, recipe, **how)
 
 
 def our_steps(model, batch: int, size: int, classes: int, **how):
-    """Our training on one batch again and again, measured as `fit` is: after a first step."""
+    """Returns our training on one repeated batch, measured as `fit` is, after a first step."""
     import tensorflow as tf
 
     one = tf.constant(images(batch, size)), tf.constant(labels(batch, classes))
@@ -126,36 +133,36 @@ def our_steps(model, batch: int, size: int, classes: int, **how):
 
 
 def our_steps_on(model, batches, **how):
-    """The same on a stream of batches."""
+    """Returns the same on a stream of batches."""
     steps, batches = as_we_train_it(model, **how), iter(batches)
 
     def step(count):
-        steps.train(*next(batches))
+        steps.train_step(*next(batches))
         start = time.perf_counter()
         for _ in range(count):
-            steps.train(*next(batches))
+            steps.train_step(*next(batches))
         return time.perf_counter() - start
 
     return step
 
 
-def torch_steps(net, batch: int, size: int, classes: int):
-    """Train steps of a PyTorch net, channels last."""
+def torch_steps(model, batch: int, size: int, classes: int):
+    """Returns train steps of a PyTorch model, channels last."""
     import torch
 
-    net = net.to(memory_format=torch.channels_last).train()
+    model = model.to(memory_format=torch.channels_last).train()
     x = torch.from_numpy(images(batch, size).transpose(0, 3, 1, 2)).contiguous(
         memory_format=torch.channels_last
     )
     y = torch.from_numpy(labels(batch, classes))
-    optimizer = torch.optim.SGD(net.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
     loss = torch.nn.CrossEntropyLoss()
 
     def step(steps):
         start = time.perf_counter()
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            loss(net(x), y).backward()
+            loss(model(x), y).backward()
             optimizer.step()
         return time.perf_counter() - start
 
@@ -163,7 +170,7 @@ def torch_steps(net, batch: int, size: int, classes: int):
 
 
 def our_environment() -> dict[str, str]:
-    """What `keras_resnet train` sets before it imports TensorFlow."""
-    from keras_resnet.training.runtime import SETTINGS
+    """Returns what `keras_resnet.train` sets before it imports TensorFlow."""
+    from keras_resnet._utils.environment import SETTINGS
 
     return dict(SETTINGS)

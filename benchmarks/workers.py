@@ -1,6 +1,6 @@
-"""Training by two processes with a core each, as two machines would, beside one process with one core.
+"""Training by two processes with a core each, as on two machines, compared with one process with one core.
 
-CIFAR ResNet-20, 128 images a process and step. Run it on a machine with two cores or more:
+CIFAR ResNet-20, 128 images per process and step. Run it on a machine with two cores or more:
 
     python benchmarks/workers.py
 """
@@ -21,7 +21,7 @@ BATCH, STEPS, REPETITIONS, NEED = 128, 8, 5, 1.7
 
 
 def serve(core: int) -> None:
-    """A worker: for each line it gets, so many steps, and their images/s of all workers."""
+    """Runs a worker: for each line it reads, it trains some steps and prints the images/s of all workers."""
     os.sched_setaffinity(0, {core})
     import tensorflow as tf
 
@@ -33,19 +33,19 @@ def serve(core: int) -> None:
         steps = as_we_train_it(keras_resnet.CifarResNet(20))
         one = tf.constant(images(BATCH, 32)), tf.constant(labels(BATCH, 10))
         for _ in range(3):
-            steps.train(*one)
+            steps.train_step(*one)
         print("READY", flush=True)
         for _ in sys.stdin:
             start = time.perf_counter()
             for _ in range(STEPS):
-                steps.train(*one)
+                steps.train_step(*one)
             seconds = time.perf_counter() - start
             print("VALUE", BATCH * STEPS * strategy.num_replicas_in_sync / seconds, flush=True)
 
 
 @contextlib.contextmanager
 def cluster(count: int):
-    """So many workers, each on a core of its own."""
+    """Runs this many workers, each on a core of its own."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

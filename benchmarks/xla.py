@@ -1,4 +1,4 @@
-"""A train step of CIFAR ResNet-20 beside the same compiled by XLA, in small batches: on a CPU XLA is slow."""
+"""A train step of CIFAR ResNet-20 with and without XLA, in small batches: XLA is slow on a CPU."""
 
 from compare import OURS, Benchmark, Side, main
 from work import images_per_second, our_environment, our_steps

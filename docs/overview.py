@@ -1,8 +1,8 @@
-"""Draws overview.svg: what the package does, and the paper's claim as it came out here.
+"""Draws overview.svg: what the package does, and the paper's claim as measured here.
 
 python docs/overview.py
 
-An SVG by hand, so that it can follow the reader's choice of dark or light.
+The SVG is written by hand, so that it can follow the reader's choice of a dark or light theme.
 """
 
 import json
@@ -36,23 +36,23 @@ STYLE = """
   }
 """
 STEPS = (
-    ("pictures", "CLASS/*.jpg", "a folder, TFDS,", "or the built-in digits"),
+    ("images", "CLASS/*.jpg", "a folder, TFDS,", "or the embedded digits"),
     ("train", "train.py --depth=50", "18 to 152, every 6n+2;", "shortcut A, B, C, none"),
     ("evaluate", "--views=ten_crop", "intervals, calibration,", "mistakes, ensembles"),
-    ("export", "--tflite=int8", "each file compared", "with the trained net"),
+    ("export", "--tflite=int8", "each file compared", "with the trained model"),
     ("ship", "model_int8.tflite", "phones, servers,", "browsers"),
 )
 # Layers, class of the style, mark.
-NETS = ((20, "shallow", "circle"), (56, "deep", "square"))
-MOST = 90
+NETWORKS = ((20, "shallow", "circle"), (56, "deep", "square"))
+MAX_ERROR = 90
 
 
-def text(x: float, y: float, told: str, style: str = "", anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{told}</text>'
+def text(x: float, y: float, content: str, style: str = "", anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{content}</text>'
 
 
 def flow(top: float) -> list[str]:
-    """The way from pictures to a phone."""
+    """Draws the steps from images to a phone."""
     width, gap = 148, 28
     left = (WIDTH - len(STEPS) * width - (len(STEPS) - 1) * gap) / 2
     drawn = []
@@ -69,15 +69,15 @@ def flow(top: float) -> list[str]:
 
 
 def curves(kind: str, left: float, top: float) -> list[str]:
-    """Training error against iterations of two depths, the mean of the seeds."""
+    """Draws training error against iterations of two depths, the mean of the seeds."""
     results = json.loads((DOCS / "experiments/degradation/results.json").read_text())
     steps = results["recipe"]["iterations"]
     width, height = 270, 100
 
     def place(step: float, error: float) -> tuple[float, float]:
-        return left + width * step / steps, top + height * (1 - error / MOST)
+        return left + width * step / steps, top + height * (1 - error / MAX_ERROR)
 
-    drawn = [text(left, top - 10, f"{kind} nets: training error, %", anchor="start")]
+    drawn = [text(left, top - 10, f"{kind} networks: training error, %", anchor="start")]
     for error in (0, 30, 60, 90):
         y = place(0, error)[1]
         drawn.append(f'<path class="grid" d="M{left} {y:.1f}h{width}"/>')
@@ -87,7 +87,7 @@ def curves(kind: str, left: float, top: float) -> list[str]:
         text(left + width, top + height + 16, f"{steps} steps, Fashion-MNIST, three seeds", "small", "end")
     )
     ends = []
-    for depth, style, mark in NETS:
+    for depth, style, mark in NETWORKS:
         histories = [
             outcome["history"]["error"]
             for outcome in results["outcomes"]
@@ -106,7 +106,7 @@ def curves(kind: str, left: float, top: float) -> list[str]:
                 )
         ends.append((means[-1], depth, style, points[-1]))
     for rank, (error, depth, style, (x, y)) in enumerate(sorted(ends, reverse=True)):
-        down = 4 if kind == "plain" else (-6, 15)[rank]  # the residual nets end at one place
+        down = 4 if kind == "plain" else (-6, 15)[rank]  # the residual curves end at the same place
         drawn.append(text(x + 8, y + down, f"{depth} layers: {error:.1f}%", f"small {style}", "start"))
     return drawn
 
@@ -114,7 +114,7 @@ def curves(kind: str, left: float, top: float) -> list[str]:
 def main():
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        "<title>From pictures to a phone; deep plain nets fail to train, deep residual ones do not</title>",
+        "<title>From images to a phone; deep plain networks fail to train, deep residual ones do not</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="10"/>',
         *flow(16),

@@ -1,7 +1,7 @@
-"""Batches for training and for tests: read, decode, augment, batch. Pixels stay uint8 up to the net.
+"""Batches for training and validation: read, decode, augment, batch. Pixels stay uint8 until the model.
 
-What chance does to an image depends on the seed, the epoch and the image's index alone, and the order of an
-epoch on the seed and the epoch: a run can stop after any step and go on with the next.
+The random choices for an image depend only on the seed, the epoch and the image's index, and the order of an
+epoch only on the seed and the epoch: training can stop after any step and resume with the next.
 """
 
 import dataclasses
@@ -11,53 +11,67 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.data import augment
-from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.decode import box_view
-from keras_resnet.data.in_order import in_order, numbered, one_thread_an_operation
-from keras_resnet.data.mix import Mixer
-from keras_resnet.data.mixing import Mixing
-from keras_resnet.data.shown import centre
-from keras_resnet.data.source import Source, Split
-from keras_resnet.data.view import View
+from keras_resnet.data.batch_augment import BatchAugment
+from keras_resnet.data.batch_augmenter import BatchAugmenter
+from keras_resnet.data.dataset import Dataset, Split
+from keras_resnet.data.decode_errors import DecodeErrors
+from keras_resnet.data.images import augment
+from keras_resnet.data.images.decode import decode_resize_box
+from keras_resnet.data.input_spec import InputTransform
+from keras_resnet.data.streams import enumerate_stream, iterate_once, one_thread_per_op
+from keras_resnet.data.test_views import transform_image
 from keras_resnet.errors import UserError
 
-# Images of a split that are decoded once and stay in memory; others are read anew each epoch.
-_IN_MEMORY = 2**30
+# Squashed images of a split up to this many bytes are decoded once and cached in memory; others are read
+# again in each epoch.
+_MAX_CACHED_BYTES = 2**30
+# Images from which the mean is estimated where they are not cached.
 _MEAN_IMAGES = 1024
-_DECODED_AT_A_TIME = 256
+_CACHE_BATCH = 256
 
-# Streams of random numbers of one seed.
+# Independent streams of random numbers derived from one seed.
 _ORDER, _IMAGE, _LIGHT, _BATCH = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """The images of a source as a net sees them.
+    """The images of a dataset as batches for a model.
 
     Args:
-        source: what images.
-        view: how they are seen.
-        bad_images: what happens to those that cannot be decoded.
-        seed: of everything random.
+        dataset: the images.
+        transform: how they are cropped and augmented.
+        decode_errors: what happens to images that cannot be decoded.
+        seed: seed for all random numbers: order and augmentation.
+
+    Raises:
+        UserError: the dataset's images have other channels than the model's input.
     """
 
-    source: Source
-    view: View
-    bad_images: BadImages = dataclasses.field(default_factory=BadImages)
+    dataset: Dataset
+    transform: InputTransform
+    decode_errors: DecodeErrors = dataclasses.field(default_factory=DecodeErrors)
     seed: int = 0
 
-    def mean(self, *, per_pixel: bool) -> np.ndarray:
-        """What the net subtracts: the mean of each pixel (size, size, C) or of each channel (C,).
+    def __post_init__(self):
+        if self.dataset.channels != self.transform.spec.channels:
+            raise UserError(
+                f"has images of {self.dataset.channels} channels, and the model takes "
+                f"{self.transform.spec.channels}.",
+                parameter="dataset",
+                value=self.dataset.name,
+            )
 
-        Of all training images that are held in memory, or of 1,024 of the others, drawn at random.
+    def mean(self, *, per_pixel: bool) -> np.ndarray:
+        """Computes the mean of the training images, float32: of each pixel (size, size, C) or channel (C,).
+
+        All training images count where they are cached in memory, else 1,024 of them, drawn at random.
         """
-        if self._held(self.source.train):
-            mean = self._training_images[0].numpy().mean(axis=0, dtype="float64")
+        if self._is_cached(self.dataset.train):
+            mean = self._cached_train[0].numpy().mean(axis=0, dtype="float64")
         else:
             total, count = 0.0, 0
-            batches = self._in_order(self.source.train, 128, drawn=_MEAN_IMAGES)
-            with self.bad_images.told():
+            batches = self._iterate_once(self.dataset.train, 128, num_samples=_MEAN_IMAGES)
+            with self.decode_errors.translate():
                 for batch, _ in batches.as_numpy_iterator():
                     total = total + batch.sum(axis=0, dtype="float64")
                     count += len(batch)
@@ -65,197 +79,217 @@ class Pipeline:
         return (mean if per_pixel else mean.mean(axis=(0, 1))).astype("float32")
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Whole batches of an epoch: what is left over is another part of the images each time."""
-        return self._images_of_an_epoch // batch_size
+        """Returns the number of full batches in an epoch; the images left over differ from epoch to epoch."""
+        return self._images_per_epoch // batch_size
 
-    def training_batches(
+    def train_batches(
         self,
         batch_size: int,
         epochs: int,
         mean: np.ndarray,
         *,
-        mixing: Mixing | None = None,
+        batch_augment: BatchAugment | None = None,
         first_step: int = 0,
         worker: int = 0,
         workers: int = 1,
     ) -> tf.data.Dataset:
-        """Shuffled, augmented batches, newly at random each epoch: all of `epochs` epochs, one after another.
+        """Returns the shuffled, augmented batches of epochs 0..epochs-1, one epoch after another.
 
-        Gives (images uint8 (n, size, size, C), labels int64 (n,)), or labels float32 (n, classes) with
-        `mixing`, where n is batch_size / workers.
+        Batches are (images uint8 (n, size, size, C), labels int64 (n,)) with n = batch_size / workers; with
+        `batch_augment`, labels are float32 (n, classes).
 
         Args:
-            mean: what the net will subtract; padding shows it.
-            mixing: of images and labels within a batch.
-            first_step: number of batches that were already seen.
-            worker, workers: which of how many that share each batch.
+            mean: mean that the model subtracts, of each pixel or of each channel; padding is filled with it.
+            batch_augment: augmentation of the images and labels of a batch together.
+            first_step: number of batches, from the first epoch on, that are left out.
+            worker: number of this worker, 0..workers-1.
+            workers: number of workers that share each batch.
 
         Raises:
-            UserError: there are fewer images than a batch has.
+            UserError: a batch has more images than the dataset.
         """
         steps = self.steps_per_epoch(batch_size)
         if not steps:
             raise UserError(
-                f"--batch_size={batch_size} is more than the {self._images_of_an_epoch} training images of "
-                f"{self.source.name} that can be decoded; give that number or less."
+                f"is more than the {self._images_per_epoch} training images of {self.dataset.name} that can "
+                "be decoded; use that number or fewer.",
+                parameter="batch_size",
+                value=batch_size,
             )
         first_epoch, done = divmod(first_step, steps)
-        mixer = Mixer(mixing, len(self.source.class_names)) if mixing else None
-        make = self._epoch_of_whole_images if self.view.whole else self._epoch_of_crops
+        augmenter = BatchAugmenter(batch_augment, len(self.dataset.class_names)) if batch_augment else None
+        make = self._squashed_epoch if self._squash else self._cropped_epoch
 
         def epoch_batches(epoch):
             skipped = tf.where(epoch == first_epoch, tf.constant(done, tf.int64), 0)
             key = tf.cast(epoch, tf.int32)
             batches = make(key, _Part(batch_size, steps, skipped, worker, workers, mean))
-            if mixer:
+            if augmenter:
                 batch_key = self._key(_BATCH, key) + tf.constant([worker, 0])
                 batches = batches.enumerate(skipped).map(
-                    lambda step, batch: mixer(
+                    lambda step, batch: augmenter(
                         batch[0], batch[1], batch_key + tf.stack([0, tf.cast(step, tf.int32)])
                     ),
                     num_parallel_calls=tf.data.AUTOTUNE,
                 )
-            # Not fewer, as a damaged file would make them.
+            # A damaged file must not shorten an epoch unnoticed.
             return batches.apply(tf.data.experimental.assert_cardinality(steps - skipped))
 
         batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_an_operation())
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_per_op())
 
-    def evaluation_batches(self, batch_size: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-        """All test images once, always in the same order: (images (n, size, size, C), labels (n,)).
+    def validation_batches(self, batch_size: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        """Returns the validation images, each once and always in the same order.
+
+        Batches are (images uint8 (n, size, size, C), labels int64 (n,)).
 
         Args:
-            batch_size: the most images of a batch.
-            worker, workers: which of how many that share the images.
+            batch_size: most images of a batch.
+            worker: number of this worker, 0..workers-1.
+            workers: number of workers that share the images.
         """
-        batches = self._in_order(self.source.test, batch_size, worker=worker, workers=workers)
-        if self._held(self.source.test):
+        batches = self._iterate_once(self.dataset.validation, batch_size, worker=worker, workers=workers)
+        if self._is_cached(self.dataset.validation):
             batches = batches.cache()
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_an_operation())
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_per_op())
 
-    def drawn_batches(self, split: Split, count: int, batch_size: int) -> tf.data.Dataset:
-        """So many images of a split as tests see them, drawn at random, always the same: (images, labels).
+    def sample_batches(self, split: Split, num_samples: int, batch_size: int) -> tf.data.Dataset:
+        """Returns images of a split, prepared as for validation, drawn at random but always the same ones.
 
-        All of them, in their order, where the split has no more.
+        All images, in order, where the split has no more than `num_samples`. Batches are (images, labels).
         """
-        drawn = count if count < split.size else None
-        return self._in_order(split, batch_size, drawn=drawn).with_options(one_thread_an_operation())
+        drawn = num_samples if num_samples < split.size else None
+        return self._iterate_once(split, batch_size, num_samples=drawn).with_options(one_thread_per_op())
+
+    @property
+    def _squash(self) -> bool:
+        return self.transform.spec.crop_mode == "squash"
 
     def _key(self, stream: int, epoch: tf.Tensor) -> tf.Tensor:
         fold_in = tf.random.experimental.stateless_fold_in
         return fold_in(fold_in(tf.constant([self.seed, 0], tf.int32), stream), epoch)
 
-    def _draws(self, epoch: tf.Tensor, count: int) -> tf.Tensor:
-        """So many numbers of 0..1 for each training image, (images, count)."""
-        return tf.random.stateless_uniform([self.source.train.size, count], self._key(_IMAGE, epoch))
+    def _uniforms(self, epoch: tf.Tensor, count: int) -> tf.Tensor:
+        """Draws `count` uniform numbers, 0..1, for each training image: (images, count)."""
+        return tf.random.stateless_uniform([self.dataset.train.size, count], self._key(_IMAGE, epoch))
 
-    def _held(self, split: Split) -> bool:
-        size = split.size * self.view.size**2 * self.source.channels
-        return self.view.whole and size <= _IN_MEMORY
+    def _is_cached(self, split: Split) -> bool:
+        spec = self.transform.spec
+        return self._squash and split.size * spec.size**2 * spec.channels <= _MAX_CACHED_BYTES
 
     @property
-    def _images_of_an_epoch(self) -> int:
-        """Those that can be decoded, as far as that is known beforehand."""
-        return len(self._training_images[1]) if self._held(self.source.train) else self.source.train.size
+    def _images_per_epoch(self) -> int:
+        """Number of training images that can be decoded, as far as that is known beforehand."""
+        return len(self._cached_train[1]) if self._is_cached(self.dataset.train) else self.dataset.train.size
 
     @functools.cached_property
-    def _training_images(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def _cached_train(self) -> tuple[tf.Tensor, tf.Tensor]:
         """All training images and labels that can be decoded."""
-        batches = self._in_order(self.source.train, _DECODED_AT_A_TIME)
-        with self.bad_images.told():
+        batches = self._iterate_once(self.dataset.train, _CACHE_BATCH)
+        with self.decode_errors.translate():
             images, labels = zip(*batches, strict=True)
         with tf.device("CPU"):
             return tf.concat(images, axis=0), tf.concat(labels, axis=0)
 
-    def _untouched(self, image: tf.Tensor) -> tf.Tensor:
-        """An image as tests see it: whole, or its centre."""
-        return centre(image, self.view.size, self.view.whole, self.source.channels)
+    def _transform_image(self, image: tf.Tensor) -> tf.Tensor:
+        return transform_image(image, self.transform.spec)
 
-    def _in_order(
-        self, split: Split, batch_size: int, drawn: int | None = None, *, worker: int = 0, workers: int = 1
+    def _iterate_once(
+        self,
+        split: Split,
+        batch_size: int,
+        num_samples: int | None = None,
+        *,
+        worker: int = 0,
+        workers: int = 1,
     ) -> tf.data.Dataset:
-        """Batches of the images as tests see them, all of them or so many drawn at random."""
-        batches = in_order(
+        batches = iterate_once(
             split,
-            self._untouched,
+            self._transform_image,
             batch_size,
-            self.bad_images,
-            self.source.channels,
-            drawn=drawn,
+            self.decode_errors,
+            self.transform.spec.channels,
+            num_samples=num_samples,
             worker=worker,
             workers=workers,
         )
-        return batches.map(lambda places, indices, images, labels: (images, labels))
+        return batches.map(lambda positions, indices, images, labels: (images, labels))
 
-    def _epoch_of_crops(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
-        """Crops at random places, some of them mirrored."""
-        view, channels = self.view, self.source.channels
-        paper = view.augmentation == "paper"
-        choose = augment.paper_box if paper else augment.inception_box
-        draws = self._draws(epoch, augment.PAPER_DRAWS if paper else augment.INCEPTION_DRAWS)
+    def _cropped_epoch(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
+        """Returns the batches of an epoch of random crops, flipped at random (section 3.4)."""
+        size, channels, hflip = self.transform.spec.size, self.transform.spec.channels, self.transform.hflip
+        paper = self.transform.augmentation == "paper"
+        choose = augment.scale_jitter_box if paper else augment.random_resized_crop_box
+        uniforms = self._uniforms(
+            epoch, augment.SCALE_JITTER_UNIFORMS if paper else augment.RESIZED_CROP_UNIFORMS
+        )
         lights = None
         if paper and channels == 3:
-            normal = tf.random.stateless_normal([self.source.train.size, 3], self._key(_LIGHT, epoch))
+            normal = tf.random.stateless_normal([self.dataset.train.size, 3], self._key(_LIGHT, epoch))
             lights = augment.lighting(normal)
 
-        def seen(index, image):
-            own = draws[index]
+        def crop_and_flip(index, image):
+            own = uniforms[index]
             light = None if lights is None else lights[index]
-            crop = box_view(image, lambda shape: choose(shape, view.size, own), view.size, channels, light)
-            if not view.mirrored:
+            crop = decode_resize_box(image, lambda shape: choose(shape, size, own), size, channels, light)
+            if not hflip:
                 return crop
             return tf.cond(own[-1] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
 
-        return self._epoch(epoch, part, seen).map(lambda _, images, labels: (images, labels))
+        return self._epoch(epoch, part, crop_and_flip).map(lambda _, images, labels: (images, labels))
 
-    def _epoch_of_whole_images(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
-        """Whole images, each shifted at random, some of them mirrored."""
-        view, draws = self.view, self._draws(epoch, augment.SHIFT_DRAWS)
+    def _squashed_epoch(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
+        """Returns the batches of an epoch of padded random crops, flipped at random (section 4.2)."""
+        transform, uniforms = self.transform, self._uniforms(epoch, augment.CROP_FLIP_UNIFORMS)
         fill = tf.saturate_cast(tf.round(part.mean), tf.uint8)
 
-        def shifted(indices, images, labels):
-            moved = augment.pad_crop_mirror(
-                images, view.padding, fill, tf.gather(draws, indices), mirror=view.mirrored
+        def crop_and_flip(indices, images, labels):
+            crops = augment.random_crop_flip(
+                images, transform.padding, fill, tf.gather(uniforms, indices), hflip=transform.hflip
             )
-            return moved, labels
+            return crops, labels
 
-        if not self._held(self.source.train):
-            batches = self._epoch(epoch, part, lambda _, image: self._untouched(image))
-            return batches.map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
-        images, labels = self._training_images
+        if not self._is_cached(self.dataset.train):
+            batches = self._epoch(epoch, part, lambda _, image: self._transform_image(image))
+            return batches.map(crop_and_flip, num_parallel_calls=tf.data.AUTOTUNE)
+        images, labels = self._cached_train
         order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), self._key(_ORDER, epoch))
         batches = tf.reshape(order[: part.steps * part.batch_size], [part.steps, part.batch_size])
         return tf.data.Dataset.from_tensor_slices(batches[part.skipped :, part.worker :: part.workers]).map(
-            lambda indices: shifted(indices, tf.gather(images, indices), tf.gather(labels, indices)),
+            lambda indices: crop_and_flip(indices, tf.gather(images, indices), tf.gather(labels, indices)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    def _epoch(self, epoch: tf.Tensor, part: "_Part", seen: Callable[..., tf.Tensor]) -> tf.data.Dataset:
-        """Batches of (indices, images as `seen` makes them, labels), the order of the epoch's."""
-        split, key = self.source.train, self._key(_ORDER, epoch)
-        spares = self.bad_images.room(split) + part.batch_size
+    def _epoch(self, epoch: tf.Tensor, part: "_Part", transform: Callable[..., tf.Tensor]) -> tf.data.Dataset:
+        """Returns batches (indices, transformed images, labels) in the order of the epoch.
+
+        Args:
+            transform: takes the index and the image.
+        """
+        split, key = self.dataset.train, self._key(_ORDER, epoch)
+        spares = self.decode_errors.max_skipped(split) + part.batch_size
 
         def read(key, start, step=1):
-            # Others again in place of images that are lost, so that every epoch has its steps.
+            # Other images once more replace those that are lost, so that no epoch lacks a step.
             over = tf.maximum(start - split.size, (start - split.size) % step)
             return split.read(key, start, step).concatenate(split.read(None, over, step).take(spares))
 
         start = part.skipped * part.batch_size + part.worker
         images = (
-            numbered(read(key, start, part.workers), start, part.workers)
+            enumerate_stream(read(key, start, part.workers), start, part.workers)
             .map(
-                lambda position, example: (position, example[0], seen(*example[:2]), example[2]),
+                lambda position, example: (position, example[0], transform(*example[:2]), example[2]),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
             .ignore_errors()
         )
-        batches = self.bad_images.checked(
+        batches = self.decode_errors.detect_gaps(
             images.batch(part.batch_size // part.workers, drop_remainder=True),
             split,
             read,
             key,
-            see=self._untouched,
-            channels=self.source.channels,
+            transform=self._transform_image,
+            channels=self.transform.spec.channels,
             start=start,
             step=part.workers,
         )
@@ -268,10 +302,11 @@ class _Part:
 
     Args:
         batch_size: over all workers.
-        steps: of the whole epoch.
-        skipped: number of batches at its start that were already seen.
-        worker, workers: which of how many that share each batch.
-        mean: what the net will subtract.
+        steps: number of steps in the epoch.
+        skipped: number of steps at its start that are left out.
+        worker: number of this worker.
+        workers: number of workers that share each batch.
+        mean: mean that the model subtracts.
     """
 
     batch_size: int

@@ -1,245 +1,232 @@
-"""The test of one net or several in one pass over the images (section 3.4)."""
+"""Evaluates one model or several in one pass over labeled images (section 3.4)."""
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.countdown import Countdown
-from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.shown import shown_images
-from keras_resnet.data.source import Split
-from keras_resnet.data.view import VIEWS, Views, default_sides
+from keras_resnet._utils.progress import ProgressLogger
+from keras_resnet.data.dataset import Split
+from keras_resnet.data.decode_errors import DecodeErrors
+from keras_resnet.data.input_spec import NORMALIZATION_KINDS, VIEWS, TestViews, default_scales
+from keras_resnet.data.test_views import iterate_views
 from keras_resnet.errors import UserError
-from keras_resnet.evaluation.answers import answering
-from keras_resnet.evaluation.metrics import Scores, Tally
-from keras_resnet.evaluation.opened import OpenedModel, opened_net
+from keras_resnet.evaluation.checks import ENSEMBLE, check_labels, check_models, ensemble_shares
+from keras_resnet.evaluation.metrics import MetricAccumulator, Scores
+from keras_resnet.evaluation.multi_view import make_predict_fn
+from keras_resnet.inference.predictor import Predictor
 from keras_resnet.training.checkpoint import Checkpoints
 
-ENSEMBLE = "ensemble"
-# Images at a time: so many pixels of all their views, but no more than that.
-_PIXELS, _MOST_IMAGES, _MOST_OF_SEVERAL_SHAPES = 4 * 2**20, 256, 32
+# Images of one batch: so many pixels in all their views, but no more images than that.
+_MAX_BATCH_PIXELS, _MAX_BATCH, _MAX_BATCH_OF_SEVERAL_SHAPES = 4 * 2**20, 256, 32
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came of testing a net, or an ensemble of nets.
+    """The result of evaluating a model, or an ensemble of models.
 
     Args:
-        scores: what its answers are worth.
-        images_per_second: that the net alone does, without reading and decoding; the first batch, which takes
-            longer, is left out where there are more.
+        scores: all figures.
+        images_per_second: throughput of the model alone, without reading and decoding. The first batch takes
+            longer and is left out where there are more.
     """
 
     scores: Scores
     images_per_second: float
 
+    @property
+    def error(self) -> float:
+        """Top-1 error, 0..1."""
+        return self.scores.top1_error
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy, 0..1."""
+        return 1 - self.scores.top1_error
+
+    @property
+    def top5_error(self) -> float | None:
+        """Top-5 error, 0..1; None for up to five classes."""
+        return self.scores.top5_error
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+        return self.scores.loss
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error, 0..1, as of `Scores`."""
+        return self.scores.calibration_error
+
 
 def evaluate(
-    models: Mapping[str, OpenedModel],
+    models: Mapping[str, Predictor],
     images: Split | tf.data.Dataset,
     *,
     views: str = "center",
-    sides: Sequence[int] = (),
-    mirrored: bool = True,
-    weights: Sequence[float] = (),
-    bad_images: BadImages | None = None,
+    scales: Sequence[int] = (),
+    hflip: bool = True,
+    ensemble_weights: Sequence[float] = (),
+    decode_errors: DecodeErrors | None = None,
     checkpoints: Checkpoints | None = None,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Evaluation]:
-    """Test nets on labelled images, each once, and several nets together as well.
+    """Evaluates models on labeled images, and several models together as an ensemble.
 
-    The ensemble of several nets averages their probabilities (section 4.1); they may differ in depth, in the
-    size of their images and in format. Each image is read once.
+    The ensemble averages their probabilities (section 4.1). Its models may differ in depth, input and format,
+    and each takes the images as its `spec` says. Every image is read once.
 
     Args:
         models: by name; of the same classes.
         images: (image, label), one at a time: an encoded file or pixels (H, W, C) uint8, of any sizes.
-        views: of each image: "center", "ten_crop" or "multi_scale", as of `Views`.
-        sides: for "multi_scale", shorter sides in pixels; by default the paper's, in proportion to a net's
+        views: of each image: "center", "ten_crop" or "multi_scale", as of `TestViews`.
+        scales: for "multi_scale", shorter sides in pixels; by default the paper's, in proportion to a model's
             size.
-        mirrored: whether "ten_crop" and "multi_scale" show mirror images as well.
-        weights: of the models in the ensemble; by default all alike.
-        bad_images: what happens to those that cannot be decoded; by default the first ends the test.
-        checkpoints: where what has been counted is kept now and then, and taken up again; to be cleared when
-            the results are safe.
-        tell: takes a line about every ten seconds.
+        hflip: whether "ten_crop" and "multi_scale" average over horizontally flipped views as well.
+        ensemble_weights: one for each model; by default all equal.
+        decode_errors: what happens to images that cannot be decoded; by default the first one raises.
+        checkpoints: where counts are saved now and then, and restored from at the start; clear it when the
+            results are safe.
 
     Returns:
-        The result of each model by its name and, of several, of the "ensemble".
+        The result of each model by its name and, of several, that of the "ensemble".
 
     Raises:
-        UserError: models, weights, views and images do not fit each other; an image cannot be decoded.
-        ValueError: there are no models or views of that name, or the number of images is not known.
+        UserError: models, weights, views and images do not fit each other, or an image cannot be decoded.
     """
     split = images if isinstance(images, Split) else _as_split(images)
-    if ENSEMBLE in models:
-        raise UserError(
-            f"A model cannot be called {ENSEMBLE}, which is all of them together; rename its folder."
-        )
-    if not models or views not in VIEWS:
-        raise ValueError(f"give at least one model, and views of {', '.join(VIEWS)}; got {views!r}.")
-    _check(models, split)
-    shares = _shares(weights, models)
-    seen = {name: _views(model, views, sides) for name, model in models.items()}
-    answers = {name: answering(model, seen[name], mirrored=mirrored) for name, model in models.items()}
-    distinct = tuple(dict.fromkeys(seen.values()))
+    if views not in VIEWS:
+        raise UserError(f"must be one of {', '.join(VIEWS)}.", parameter="views", value=views)
+    check_models(models, split)
+    shares = ensemble_shares(ensemble_weights, models)
+    views_of = {name: _test_views(predictor, views, scales) for name, predictor in models.items()}
+    predict = {
+        name: make_predict_fn(predictor, views_of[name], hflip=hflip) for name, predictor in models.items()
+    }
+    distinct = tuple(dict.fromkeys(views_of.values()))
     classes = len(next(iter(models.values())).class_names)
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
-    tallies, clocks = {name: Tally(classes) for name in names}, {name: _Clock() for name in names}
-    start = _take_up(checkpoints, tallies)
-    left = Countdown(split.size - start, tell)
-    for done, indices, shown, labels in shown_images(
-        split, distinct, _at_a_time(distinct), bad_images or BadImages(), start
+    accumulators = {name: MetricAccumulator(classes) for name in names}
+    clocks = {name: _Clock() for name in names}
+    start = _restore(checkpoints, accumulators)
+    progress = ProgressLogger(split.size - start, log=_LOG.info)
+    for batch in iterate_views(
+        split, distinct, _batch_size(distinct), decode_errors or DecodeErrors(), start
     ):
-        if not 0 <= labels.min() <= labels.max() < classes:
-            wrong = labels[(labels < 0) | (labels >= classes)][0]
-            raise UserError(
-                f"{split.name} has an image of label {wrong}; give images of the {classes} classes of the "
-                f"models, with labels from 0 to {classes - 1}."
-            )
-        of_views = dict(zip(distinct, shown, strict=True))
-        pictures = _pictures(shown[0], distinct[0].kind)
-        together, spent = np.zeros((len(labels), classes), "float32"), 0.0
+        labels = batch.labels
+        check_labels(labels, classes, split)
+        views_by_kind = dict(zip(distinct, batch.views, strict=True))
+        pictures = _pictures(batch.views[0], distinct[0].kind)
+        average, seconds = np.zeros((len(labels), classes), "float32"), 0.0
         for name, share in zip(models, shares, strict=True):
-            begun = time.perf_counter()
-            given = answers[name](of_views[seen[name]])
-            took = time.perf_counter() - begun
-            spent += took
-            clocks[name].add(len(labels), took)
-            _count(tallies[name], name, indices, labels, given, pictures)
-            together += share * given
-        if ENSEMBLE in tallies:
-            clocks[ENSEMBLE].add(len(labels), spent)
-            _count(tallies[ENSEMBLE], ENSEMBLE, indices, labels, together, pictures)
-        left.add(len(labels))
+            before = time.perf_counter()
+            probabilities = predict[name](views_by_kind[views_of[name]])
+            elapsed = time.perf_counter() - before
+            seconds += elapsed
+            clocks[name].add(len(labels), elapsed)
+            _accumulate(accumulators[name], name, batch.indices, labels, probabilities, pictures)
+            average += share * probabilities
+        if ENSEMBLE in accumulators:
+            clocks[ENSEMBLE].add(len(labels), seconds)
+            _accumulate(accumulators[ENSEMBLE], ENSEMBLE, batch.indices, labels, average, pictures)
+        progress.add(len(labels))
         if checkpoints is not None and checkpoints.due():
-            _keep(checkpoints, tallies, done)
-    if not tallies[names[0]].images:
-        raise UserError(f"{split.name} has no image to test on; give a split that has some.")
-    return {name: Evaluation(tallies[name].scores(), clocks[name].images_per_second) for name in names}
+            _save(checkpoints, accumulators, batch.done)
+    if not accumulators[names[0]].images:
+        raise UserError("the split has no images to evaluate on.", parameter="images", value=split.name)
+    return {name: Evaluation(accumulators[name].scores(), clocks[name].images_per_second) for name in names}
 
 
-def _keep(checkpoints: Checkpoints, tallies: Mapping[str, Tally], done: int) -> None:
+def top1_error(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Returns the top-1 error of a model, 0..1.
+
+    Args:
+        batches: (images as the model takes them, labels).
+
+    Raises:
+        UserError: there are no images.
+    """
+    predict = Predictor.from_model(model).predict_fn
+    wrong, count = 0, 0
+    for images, labels in batches:
+        wrong += int((predict(images).argmax(axis=1) != labels).sum())
+        count += len(labels)
+    if not count:
+        raise UserError("must yield at least one image.", parameter="batches")
+    return wrong / count
+
+
+def _save(checkpoints: Checkpoints, accumulators: Mapping[str, MetricAccumulator], done: int) -> None:
     arrays = {
         f"{number}/{key}": array
-        for number, tally in enumerate(tallies.values())
-        for key, array in tally.arrays().items()
+        for number, accumulator in enumerate(accumulators.values())
+        for key, array in accumulator.arrays().items()
     }
     checkpoints.save(done, arrays, {"images": done})
 
 
-def _take_up(checkpoints: Checkpoints | None, tallies: Mapping[str, Tally]) -> int:
-    """Restore what was kept; how many images had been seen."""
+def _restore(checkpoints: Checkpoints | None, accumulators: Mapping[str, MetricAccumulator]) -> int:
+    """Restores the counts of the latest checkpoint; returns how many images of the split they are of."""
     found = None if checkpoints is None else checkpoints.latest()
     if found is None:
         return 0
-    for number, tally in enumerate(tallies.values()):
+    for number, accumulator in enumerate(accumulators.values()):
         prefix = f"{number}/"
-        tally.restore(
+        accumulator.restore(
             {key.removeprefix(prefix): array for key, array in found.arrays.items() if key.startswith(prefix)}
         )
     return found.meta["images"]
 
 
-def error(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """The share of images whose likeliest class is not theirs, 0..1.
-
-    Args:
-        batches: (images as the model sees them, labels).
-
-    Raises:
-        ValueError: there is no image.
-    """
-    answers = opened_net(model).probabilities
-    wrong, count = 0, 0
-    for images, labels in batches:
-        wrong += int((answers(images).argmax(axis=1) != labels).sum())
-        count += len(labels)
-    if not count:
-        raise ValueError("batches must give at least one image; they gave none.")
-    return wrong / count
-
-
 def _as_split(images: tf.data.Dataset) -> Split:
     size = int(images.cardinality())
     if size < 0:
-        raise ValueError(
-            "images must know how many they are; tell by "
-            "dataset.apply(tf.data.experimental.assert_cardinality(n))."
+        raise UserError(
+            "must know its number of elements; set it by "
+            "dataset.apply(tf.data.experimental.assert_cardinality(n)).",
+            parameter="images",
         )
 
     def read(key, start=0, step=1):
         del key  # they come in their own order
         part = images.enumerate().skip(start).shard(step, 0)
-        return part.map(lambda index, one: (index, one[0], tf.cast(one[1], tf.int64)))
+        return part.map(lambda index, example: (index, example[0], tf.cast(example[1], tf.int64)))
 
     return Split("the dataset", size, read, lambda index: f"image {index}")
 
 
-def _check(models: Mapping[str, OpenedModel], split: Split) -> None:
-    first, *others = models.items()
-    for name, model in others:
-        for number, (one, other) in enumerate(zip(first[1].class_names, model.class_names, strict=False)):
-            if one != other:
-                raise UserError(
-                    f"{name} and {first[0]} have other classes: number {number} is {other} and {one}; test "
-                    "them apart."
-                )
-        if len(model.class_names) != len(first[1].class_names):
-            raise UserError(
-                f"{name} has {len(model.class_names)} classes and {first[0]} {len(first[1].class_names)}; an "
-                "ensemble needs the same ones: test them apart."
-            )
-    image = split.read(None).element_spec[1]
-    for name, model in models.items():
-        if image.dtype != tf.string and image.shape[-1] not in (1, model.channels):
-            raise UserError(
-                f"{name} takes images of {model.channels} channel(s), and those of {split.name} have "
-                f"{image.shape[-1]}; give another model or other images."
-            )
+def _test_views(predictor: Predictor, kind: str, scales: Sequence[int]) -> TestViews:
+    # Models that differ in what does not change the views share them.
+    spec = dataclasses.replace(predictor.spec, normalization=NORMALIZATION_KINDS[0])
+    if kind == "multi_scale":
+        return TestViews(kind, spec, tuple(scales) or default_scales(spec.size))
+    return TestViews(kind, spec)
 
 
-def _shares(weights: Sequence[float], models: Mapping[str, OpenedModel]) -> list[float]:
-    """The weights, with a sum of 1."""
-    weights = list(weights) or [1.0] * len(models)
-    if len(weights) != len(models):
-        raise UserError(f"--weights must be one for each of the {len(models)} models; got {len(weights)}.")
-    if not all(np.isfinite(weight) and weight > 0 for weight in weights):
-        raise UserError(
-            f"--weights must be greater than 0; got {','.join(f'{weight:g}' for weight in weights)}."
-        )
-    return [weight / sum(weights) for weight in weights]
+def _batch_size(views: Sequence[TestViews]) -> int:
+    """Returns how many images to read at a time, so that their views fit into memory."""
+    views_per_image = {"center": 1, "ten_crop": 10, "multi_scale": 0}
+    pixels = sum(views_per_image[view.kind] * view.spec.size**2 for view in views)
+    # Of images at several scales, those of equal shape go through the model together: among so many there are
+    # enough of them.
+    most = _MAX_BATCH_OF_SEVERAL_SHAPES if any(view.scales for view in views) else _MAX_BATCH
+    return max(1, min(most, _MAX_BATCH_PIXELS // max(pixels, 1)))
 
 
-def _views(model: OpenedModel, kind: str, sides: Sequence[int]) -> Views:
+def _pictures(views: Any, kind: str) -> Sequence[np.ndarray]:
+    """Returns a square picture of each image, for drawings of mistakes."""
     if kind == "center":
-        return Views(kind, model.size, model.channels, whole=model.whole)
+        return views
     if kind == "ten_crop":
-        return Views(kind, model.size, model.channels)
-    return Views(kind, model.size, model.channels, sides=tuple(sides) or default_sides(model.size))
-
-
-def _at_a_time(views: Sequence[Views]) -> int:
-    """How many images at a time, so that the views of them that a net is shown together fit into memory."""
-    number = {"center": 1, "ten_crop": 10, "multi_scale": 0}
-    pixels = sum(number[view.kind] * view.size**2 for view in views)
-    # Of images at several scales a net is shown those of one shape, which are enough among so many.
-    most = _MOST_OF_SEVERAL_SHAPES if any(view.sides for view in views) else _MOST_IMAGES
-    return max(1, min(most, _PIXELS // max(pixels, 1)))
-
-
-def _pictures(shown: Any, kind: str) -> Sequence[np.ndarray]:
-    """Something square to show of each image."""
-    if kind == "center":
-        return shown
-    if kind == "ten_crop":
-        return shown[:, -1]
-    return [_square(image) for image in shown[0]]
+        return views[:, -1]
+    return [_square(image) for image in views[0]]
 
 
 def _square(image: np.ndarray) -> np.ndarray:
@@ -249,24 +236,26 @@ def _square(image: np.ndarray) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _count(
-    tally: Tally,
+def _accumulate(
+    accumulator: MetricAccumulator,
     name: str,
     indices: np.ndarray,
     labels: np.ndarray,
-    given: np.ndarray,
+    probabilities: np.ndarray,
     pictures: Sequence[np.ndarray],
 ) -> None:
     try:
-        tally.add(indices, labels, given, pictures)
+        accumulator.add(indices, labels, probabilities, pictures)
     except ValueError as error:
         raise UserError(
-            f"{name} gives no probabilities for an image: {error}; leave it out, or make it anew."
+            "it gives NaN or infinite probabilities for an image; leave it out, or train it again.",
+            parameter="models",
+            value=name,
         ) from error
 
 
 class _Clock:
-    """How many images a second; see `Evaluation`."""
+    """Measures images per second, as of `Evaluation`."""
 
     def __init__(self):
         self._batches: list[tuple[int, float]] = []

@@ -1,4 +1,4 @@
-"""Pictures of what a net gets right and wrong."""
+"""Draws what a model gets right and wrong."""
 
 import os
 from collections.abc import Sequence
@@ -6,28 +6,28 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.files import atomic
+from keras_resnet._utils.atomic import atomic_write
 
-# Up to so many classes are named and counted in the picture; more would not be read.
-_MOST_NAMED = 30
+# Up to so many classes are named and counted in the drawing; more would be too small to read.
+_MAX_NAMED = 30
 
 
 def draw_confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Write a PNG of a confusion matrix: the darker, the larger the share of a class's images.
+    """Draws a confusion matrix as a PNG: the darker, the larger the share of a class's images.
 
     Args:
         matrix: counts, rows are the true classes.
         path: the file to write.
     """
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    named = len(class_names) <= _MOST_NAMED
+    named = len(class_names) <= _MAX_NAMED
     side = max(5.0, 2 + 0.45 * len(class_names)) if named else 8.0
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, parse_math=False)
-    # One hue from light to dark: the same in grey.
+    # One hue from light to dark, so that it reads the same in gray.
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -36,7 +36,7 @@ def draw_confusion(
         axes.set_xticks(places, class_names, rotation=90, parse_math=False)
         axes.set_yticks(places, class_names, parse_math=False)
         for row, column in np.argwhere(matrix):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=colour, size=7)
-    with atomic(path) as written:
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=color, size=7)
+    with atomic_write(path) as written:
         figure.savefig(written, dpi=120)

@@ -1,4 +1,4 @@
-"""The files of a test: numbers for machines, and pictures for people."""
+"""Writes the files of an evaluation: numbers for machines, and drawings for people."""
 
 import csv
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnet.data.sheet import contact_sheet
+from keras_resnet._utils.atomic import atomic_write
+from keras_resnet.data.tools.contact_sheet import contact_sheet
 from keras_resnet.evaluation.evaluator import Evaluation
 from keras_resnet.evaluation.figures import draw_confusion
-from keras_resnet.evaluation.metrics import Scores, wilson
-from keras_resnet.files import atomic
+from keras_resnet.evaluation.metrics import Scores, wilson_interval
 
 _SIDE, _COLUMNS = 128, 5
 
@@ -24,12 +24,14 @@ def as_json(
     describe: Callable[[int], str],
     about: Mapping[str, Any],
 ) -> str:
-    """The numbers of a test, but for the confusion matrices, whose size is the square of the classes.
+    """Returns the numbers of an evaluation as JSON.
+
+    Without the confusion matrices, whose size is the square of the number of classes.
 
     Args:
-        evaluations: by name.
-        describe: says where an image of an index lies.
-        about: what else to tell, as plain values.
+        evaluations: by name of the model.
+        describe: returns where the image of an index lies.
+        about: other plain values to include.
     """
     results = {}
     for name, evaluation in evaluations.items():
@@ -45,9 +47,9 @@ def as_json(
             "images_per_second": round(evaluation.images_per_second, 2),
             "worst": [
                 {
-                    "image": describe(mistake.number),
+                    "image": describe(mistake.index),
                     "class": class_names[mistake.label],
-                    "answer": class_names[mistake.answer],
+                    "prediction": class_names[mistake.prediction],
                     "probability": round(mistake.probability, 4),
                     "loss": round(mistake.loss, 4),
                 }
@@ -58,23 +60,23 @@ def as_json(
 
 
 def write_results(scores: Scores, class_names: Sequence[str], stem: pathlib.Path, title: str) -> None:
-    """Write `STEM-classes.csv`, `STEM-confusion.png` and, if there are mistakes, `STEM-worst.png`."""
+    """Writes `STEM-classes.csv`, `STEM-confusion.png` and, if there are mistakes, `STEM-worst.png`."""
     write_classes(scores.confusion, class_names, f"{stem}-classes.csv")
     draw_confusion(scores.confusion, class_names, f"{stem}-confusion.png", title)
     worst = pathlib.Path(f"{stem}-worst.png")
     if not scores.worst:
-        worst.unlink(missing_ok=True)  # an earlier test's
+        worst.unlink(missing_ok=True)  # of an earlier evaluation
         return
     captions = [
-        f"{class_names[mistake.label]}\n{class_names[mistake.answer]} {100 * mistake.probability:.0f}%?"
+        f"{class_names[mistake.label]}\n{class_names[mistake.prediction]} {100 * mistake.probability:.0f}%?"
         for mistake in scores.worst
     ]
     contact_sheet([mistake.image for mistake in scores.worst], captions, worst, side=_SIDE, columns=_COLUMNS)
 
 
 def write_classes(confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike) -> None:
-    """Write a CSV file with a line for each class: its error, and which class it is taken for most often."""
-    with atomic(path) as written, open(written, "w", newline="", encoding="utf-8") as file:
+    """Writes a CSV file with a row for each class: its error, and the class it is most often mistaken for."""
+    with atomic_write(path) as written, open(written, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             [
@@ -84,15 +86,18 @@ def write_classes(confusion: np.ndarray, class_names: Sequence[str], path: str |
                 "error_low",
                 "error_high",
                 "precision",
-                "most_often_taken_for",
+                "most_often_mistaken_for",
                 "times",
             ]
         )
         for label, name in enumerate(class_names):
             count, right = int(confusion[label].sum()), int(confusion[label, label])
-            answered = int(confusion[:, label].sum())
+            predicted = int(confusion[:, label].sum())
             error = (
-                [f"{value:.4f}" for value in ((count - right) / count, *wilson(count - right, count))]
+                [
+                    f"{value:.4f}"
+                    for value in ((count - right) / count, *wilson_interval(count - right, count))
+                ]
                 if count
                 else [""] * 3
             )
@@ -104,7 +109,7 @@ def write_classes(confusion: np.ndarray, class_names: Sequence[str], path: str |
                     name,
                     count,
                     *error,
-                    f"{right / answered:.4f}" if answered else "",
+                    f"{right / predicted:.4f}" if predicted else "",
                     class_names[int(others.argmax())] if times else "",
                     times,
                 ]

@@ -1,4 +1,5 @@
-"""The figures of the experiments. In grey and to the colour-blind, brightness, dashes and marks differ."""
+"""The figures of the experiments, readable in gray and by the color-blind: brightness, dashes and marks "
+"differ."""
 
 import itertools
 import os
@@ -8,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from keras_resnet.evaluation.statistics import Response
+from keras_resnet._utils.atomic import atomic_write
+from keras_resnet.evaluation.responses import Response
 from keras_resnet.experiments.degradation import KINDS, group
 from keras_resnet.experiments.trainings import Outcome
-from keras_resnet.files import atomic
 
 _MARKS = "osD^v"
 
@@ -19,9 +20,10 @@ _MARKS = "osD^v"
 def draw_degradation(
     outcomes: Sequence[Outcome], depths: Sequence[int], steps: int, path: str | os.PathLike, title: str
 ) -> None:
-    """Error against iterations, plain nets on the left and residual ones on the right, as Fig. 6 has it.
+    """Draws error against iterations, plain networks on the left and residual ones on the right, as Fig. 6.
 
-    Dashed is training and solid is test; the mean of the seeds, with a band from the least to the largest.
+    Dashed is training and solid is validation; the mean of the seeds, with a band from the least to the
+    largest.
 
     Args:
         steps: between two values of a history.
@@ -30,26 +32,26 @@ def draw_degradation(
     figure.suptitle(title, parse_math=False)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
-        for colour, mark, depth in zip(_shades(len(depths)), itertools.cycle(_MARKS), depths, strict=False):
+        for color, mark, depth in zip(_shades(len(depths)), itertools.cycle(_MARKS), depths, strict=False):
             some = [outcome.history for outcome in outcomes if outcome.group == group(kind, depth)]
             for key, dashes, label in (("error", "--", None), ("val_error", "-", f"{depth} layers")):
                 values = [[100 * value for value in history[key]] for history in some]
                 at = [steps * place for place in range(1, len(values[0]) + 1)]
                 mean = [statistics.fmean(one) for one in zip(*values, strict=True)]
                 low, high = ([end(one) for one in zip(*values, strict=True)] for end in (min, max))
-                axes.fill_between(at, low, high, color=colour, alpha=0.25, linewidth=0)
-                axes.plot(at, mean, dashes, color=colour, marker=mark, markersize=4, label=label)
-        axes.set_title(f"{kind} nets")
+                axes.fill_between(at, low, high, color=color, alpha=0.25, linewidth=0)
+                axes.plot(at, mean, dashes, color=color, marker=mark, markersize=4, label=label)
+        axes.set_title(f"{kind} networks")
         axes.set_xlabel("iterations")
         axes.grid(alpha=0.3)
-        axes.legend(title="solid: test, dashed: training", fontsize=8, title_fontsize=8)
+        axes.legend(title="solid: validation, dashed: training", fontsize=8, title_fontsize=8)
     panels[0].set_ylabel("top-1 error (%)")
     panels[0].set_ylim(bottom=0)
     _save(figure, path)
 
 
 def draw_options(errors: Mapping[str, Sequence[float]], path: str | os.PathLike, title: str) -> None:
-    """Test error of each shortcut option: a mark for each seed, and a line at their mean.
+    """Draws the validation error of each shortcut option: a mark for each seed, and a line at their mean.
 
     Args:
         errors: in percent, one a seed.
@@ -62,17 +64,17 @@ def draw_options(errors: Mapping[str, Sequence[float]], path: str | os.PathLike,
         axes.hlines(statistics.fmean(values), place - 0.2, place + 0.2, color="black", linewidth=1.5)
     axes.set_xticks(range(len(errors)), list(errors))
     axes.set_xlim(-0.6, len(errors) - 0.4)
-    axes.set_ylabel("test error (%)")
+    axes.set_ylabel("validation error (%)")
     axes.grid(axis="y", alpha=0.3)
     _save(figure, path)
 
 
 def draw_responses(responses: Mapping[str, Sequence[Response]], path: str | os.PathLike) -> None:
-    """Standard deviation of each 3x3 layer's response, in layer order and sorted, as Fig. 7 has it."""
+    """Draws the standard deviation of each 3x3 layer's response, in layer order and sorted, as Fig. 7."""
     figure = Figure(figsize=(9, 6.5), layout="constrained")
-    in_order, by_size = figure.subplots(2, 1)
+    iterate_once, by_size = figure.subplots(2, 1)
     for place, (name, layers) in enumerate(responses.items()):
-        values = [layer.deviation for layer in layers]
+        values = [layer.std for layer in layers]
         style = {
             "color": _shades(len(responses))[place],
             "linestyle": ("-", "--", ":", "-.")[place % 4],
@@ -80,9 +82,9 @@ def draw_responses(responses: Mapping[str, Sequence[Response]], path: str | os.P
             "markersize": 3,
             "linewidth": 1,
         }
-        in_order.plot(range(1, len(values) + 1), values, label=name, **style)
+        iterate_once.plot(range(1, len(values) + 1), values, label=name, **style)
         by_size.plot(range(1, len(values) + 1), sorted(values, reverse=True), label=name, **style)
-    for axes, label in ((in_order, "layer, in order"), (by_size, "layer, sorted by magnitude")):
+    for axes, label in ((iterate_once, "layer, in order"), (by_size, "layer, sorted by magnitude")):
         axes.set_xlabel(label)
         axes.set_ylabel("std of the response")
         axes.set_ylim(bottom=0)
@@ -93,11 +95,11 @@ def draw_responses(responses: Mapping[str, Sequence[Response]], path: str | os.P
 
 
 def _shades(count: int) -> list:
-    """So many colours of one hue, from light to dark."""
+    """This many colors of one hue, from light to dark."""
     shades = mpl.colormaps["Blues"]
     return [shades(0.45 + 0.55 * place / max(count - 1, 1)) for place in range(count)]
 
 
 def _save(figure: Figure, path: str | os.PathLike) -> None:
-    with atomic(path) as written:
+    with atomic_write(path) as written:
         figure.savefig(written, dpi=120)

@@ -1,32 +1,35 @@
-"""The trainings of an experiment: one after another, each kept when it is done and resumed when it is not."""
+"""The trainings of an experiment: one after another, each kept when it is done and resumed when it is not.
+
+Imports Keras and TensorFlow only to train.
+"""
 
 import dataclasses
 import json
+import logging
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from keras_resnet import __version__ as version
-from keras_resnet.countdown import format_seconds
-from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.pipeline import Pipeline
-from keras_resnet.data.source import Source
-from keras_resnet.data.view import View
+from keras_resnet._utils.atomic import atomic_write
+from keras_resnet._utils.fingerprint import canonical, describe_differences
+from keras_resnet._utils.progress import format_seconds
+from keras_resnet.data.dataset import Dataset
+from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
-from keras_resnet.files import atomic
-from keras_resnet.models.complexity import complexity
-from keras_resnet.training.checkpoint import Checkpoints
-from keras_resnet.training.feed import TrainingData
-from keras_resnet.training.loop import train
-from keras_resnet.training.progress import PlainLog
 from keras_resnet.training.recipes import Recipe
 
-_TEST_BATCH = 500
+if TYPE_CHECKING:
+    import keras
+
+    from keras_resnet.data.decode_errors import DecodeErrors
+    from keras_resnet.data.pipeline import Pipeline
+
+_LOG = logging.getLogger(__name__)
+_VALIDATION_BATCH = 500
 _OUTCOME = "outcome.json"
-# Between checkpoints.
+# Minutes between checkpoints.
 _MINUTES = 2.0
 
 
@@ -35,46 +38,53 @@ class Setup:
     """What all trainings of an experiment have in common.
 
     Args:
-        source: what images.
-        view: how they are seen.
+        dataset: its images.
+        transform: how they become a model's input.
         recipe: with a number of iterations.
-        points: how often in a training the net is tested; a divisor of the iterations.
-        bad_images: what happens to those that cannot be decoded.
+        num_validations: how often a training is validated; a divisor of the iterations.
+        decode_errors: what happens to images that cannot be decoded.
         folder: of the experiment; each training has one of its own in it.
     """
 
-    source: Source
-    view: View
+    dataset: Dataset
+    transform: InputTransform
     recipe: Recipe
-    points: int
-    bad_images: BadImages
+    num_validations: int
+    decode_errors: "DecodeErrors"
     folder: pathlib.Path
 
     @property
-    def steps_between_tests(self) -> int:
-        """Iterations from one test to the next."""
-        return self.recipe.iterations // self.points
+    def steps_between_validations(self) -> int:
+        """Iterations from one validation to the next."""
+        return self.recipe.iterations // self.num_validations
 
-    def images(self, seed: int) -> Pipeline:
-        """The images as the trainings of this seed see them."""
-        return Pipeline(self.source, self.view, self.bad_images, seed)
+    @property
+    def per_pixel(self) -> bool:
+        """Whether models subtract the mean of each pixel, as the paper does for CIFAR."""
+        return self.transform.spec.crop_mode == "squash"
+
+    def pipeline(self, seed: int) -> "Pipeline":
+        """The images of the trainings with this seed."""
+        from keras_resnet.data.pipeline import Pipeline
+
+        return Pipeline(self.dataset, self.transform, self.decode_errors, seed)
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One net with one seed.
+    """One model with one seed.
 
     Args:
-        group: those that differ in their seed alone have the same one, as `plain-56`.
-        kind: what else there is to say of the net: its layers, its dtype policy.
+        group: trainings that differ in their seed alone have the same one, as `plain-56`.
+        kind: what else identifies the model: its layers, its dtype policy.
         seed: of weights, order and augmentation.
-        build: makes the net, from the images it will be trained on.
+        build: makes the model for the images it will be trained on.
     """
 
     group: str
     kind: str
     seed: int
-    build: Callable[[Pipeline], keras.Model]
+    build: "Callable[[Pipeline], keras.Model]"
 
     @property
     def name(self) -> str:
@@ -87,11 +97,12 @@ class Outcome:
 
     Args:
         group, seed: as of `Training`.
-        history: `loss`, `error` (of training, since the test before), `val_loss`, `val_error`, one value a
-            test; errors are 0..1.
+        history: `loss`, `error` (of training, since the validation before), `val_loss`, `val_error`, one
+            value a
+            validation; errors are 0 to 1.
         seconds: that it took.
-        parameters: trainable ones of the net.
-        macs: its multiply-adds for an image.
+        parameters: trainable ones of the model.
+        macs: its multiply-adds for one image.
     """
 
     group: str
@@ -102,39 +113,40 @@ class Outcome:
     macs: int
 
 
-def run_trainings(
-    setup: Setup, trainings: Sequence[Training], tell: Callable[[str], None] = print
-) -> list[Outcome]:
-    """Do the trainings that are not done yet; the outcomes of all.
+def run_trainings(setup: Setup, trainings: Sequence[Training]) -> list[Outcome]:
+    """Does the trainings that are not done yet, and returns the outcomes of all.
 
     Each leaves `outcome.json` and `model.keras` in its folder.
 
     Raises:
         UserError: the folder holds an experiment with another setup.
-        Interrupted: as of `train`; the next call goes on from there.
+        Interrupted: as of `train`; the next call resumes.
     """
+    import keras
+
+    from keras_resnet.models.complexity import complexity
+
     outcomes: dict[str, Outcome] = {}
     for training in trainings:
-        known = _known(setup, training)
+        known = _read_outcome(setup, training)
         if known is not None:
             outcomes[training.name] = known
     if outcomes:
-        tell(f"{len(outcomes)} of {len(trainings)} trainings are done already.")
-    pace: list[tuple[float, float]] = []  # seconds and multiply-adds of those done in this call
+        _LOG.info("%s of %s trainings are done already.", len(outcomes), len(trainings))
+    speeds: list[tuple[float, float]] = []  # seconds and MACs of those done in this call
     for number, training in enumerate(trainings, start=1):
         if training.name in outcomes:
             continue
-        images = setup.images(training.seed)
+        pipeline = setup.pipeline(training.seed)
         keras.utils.set_random_seed(training.seed)
-        with setup.bad_images.told():
-            model = training.build(images)
-        counted = complexity(model)
-        left = _time_left(pace, trainings, outcomes, counted.macs)
-        tell(f"{training.name}, {number} of {len(trainings)}{left}:")
-        outcome = _train(setup, training, model, images)
+        with setup.decode_errors.translate():
+            model = training.build(pipeline)
+        left = _time_left(speeds, trainings, outcomes, complexity(model).macs)
+        _LOG.info("%s, %s of %s%s:", training.name, number, len(trainings), left)
+        outcome = _train(setup, training, model, pipeline)
         outcomes[training.name] = outcome
-        pace.append((outcome.seconds, outcome.macs))
-        # What TensorFlow has traced for this net is of no use to the next.
+        speeds.append((outcome.seconds, outcome.macs))
+        # What TensorFlow has traced for this model is of no use to the next.
         keras.utils.clear_session()
     return [outcomes[training.name] for training in trainings]
 
@@ -150,80 +162,95 @@ def with_spread(values: Sequence[float]) -> str:
     return f"{mean:.2f}" if len(values) < 2 else f"{mean:.2f} ± {statistics.stdev(values):.2f}"
 
 
-def _train(setup: Setup, training: Training, model: keras.Model, images: Pipeline) -> Outcome:
+def _train(setup: Setup, training: Training, model: "keras.Model", pipeline: "Pipeline") -> Outcome:
+    from keras_resnet.models.complexity import complexity
+    from keras_resnet.training.callbacks.progress import LineLogger
+    from keras_resnet.training.checkpoint import Checkpoints
+    from keras_resnet.training.input import ResumableData
+    from keras_resnet.training.loop import train
+
     recipe, folder = setup.recipe, setup.folder / training.name
-    mean = images.mean(per_pixel=setup.view.whole)
-    per_epoch = images.steps_per_epoch(recipe.batch_size)
+    mean = pipeline.mean(per_pixel=setup.per_pixel)
+    per_epoch = pipeline.steps_per_epoch(recipe.batch_size)
     epochs = -(-recipe.iterations // per_epoch)
 
     def batches(first_step, worker, workers):
-        return images.training_batches(
+        return pipeline.train_batches(
             recipe.batch_size, epochs, mean, first_step=first_step, worker=worker, workers=workers
         )
 
-    checkpoints = Checkpoints(folder / "checkpoints", _identity(setup, training), minutes=_MINUTES, keep=1)
-    with images.bad_images.told():
-        progress = train(
+    settings = _settings(setup, training)
+    checkpoints = Checkpoints(folder / "checkpoints", settings, minutes=_MINUTES, keep=1)
+    with pipeline.decode_errors.translate():
+        state = train(
             model,
-            TrainingData(setup.steps_between_tests, batches),
-            images.evaluation_batches(_TEST_BATCH),
+            ResumableData(setup.steps_between_validations, batches),
+            pipeline.validation_batches(_VALIDATION_BATCH),
             recipe,
-            callbacks=[PlainLog()],
+            callbacks=[LineLogger()],
             checkpoints=checkpoints,
         )
     counted = complexity(model)
-    with atomic(folder / "model.keras") as written:
+    with atomic_write(folder / "model.keras") as written:
         model.save(written)
     outcome = Outcome(
-        training.group, training.seed, progress.history, progress.seconds, counted.parameters, counted.macs
+        training.group, training.seed, state.history, state.seconds, counted.parameters, counted.macs
     )
-    with atomic(folder / _OUTCOME) as written:
-        told = {"identity": _identity(setup, training), "outcome": dataclasses.asdict(outcome)}
-        written.write_text(json.dumps(told, indent=1) + "\n")
+    with atomic_write(folder / _OUTCOME) as written:
+        parts = {"settings": settings, "outcome": dataclasses.asdict(outcome)}
+        written.write_text(json.dumps(parts, indent=1) + "\n")
     checkpoints.clear()
     return outcome
 
 
-def _known(setup: Setup, training: Training) -> Outcome | None:
-    """The outcome of a training that is done."""
+def _read_outcome(setup: Setup, training: Training) -> Outcome | None:
+    """The outcome of a training that is done, or None."""
     path = setup.folder / training.name / _OUTCOME
     try:
-        told = json.loads(path.read_text())
-        identity, outcome = told["identity"], Outcome(**told["outcome"])
+        parts = json.loads(path.read_text())
+        settings, outcome = dict(parts["settings"]), Outcome(**parts["outcome"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    wanted = _identity(setup, training)
-    for key, value in wanted.items():
-        if identity.get(key) != value:
-            raise UserError(
-                f"{path.parent} holds a training with {key} {identity.get(key)}, where {value} is asked for; "
-                "give another --output_dir or remove it."
-            )
+    difference = describe_differences(settings, _settings(setup, training))
+    if difference:
+        raise UserError(
+            f"{path.parent} holds another training ({difference}); use another output_dir or remove the "
+            "folder.",
+            parameter="output_dir",
+            value=setup.folder,
+        )
     return outcome
 
 
-def _identity(setup: Setup, training: Training) -> dict[str, Any]:
-    source = setup.source
-    identity = {
-        **dataclasses.asdict(setup.recipe),
-        "dataset": source.name,
-        "splits": [[split.name, split.size] for split in (source.train, source.test)],
-        "view": dataclasses.asdict(setup.view),
-        "points": setup.points,
-        "net": f"{training.group}, {training.kind}",
-        "seed": training.seed,
-        "version": version,
-    }
-    return json.loads(json.dumps(identity))  # as it will be read again: no tuples
+def _settings(setup: Setup, training: Training) -> dict[str, Any]:
+    """What identifies a training."""
+    dataset = setup.dataset
+    return canonical(
+        {
+            "recipe": setup.recipe.settings(),
+            "dataset": {
+                "name": dataset.name,
+                "splits": [[split.name, split.size] for split in (dataset.train, dataset.validation)],
+            },
+            "input": dataclasses.asdict(setup.transform),
+            "num_validations": setup.num_validations,
+            "model": f"{training.group}, {training.kind}",
+            "seed": training.seed,
+            "version": version,
+        }
+    )
 
 
 def _time_left(
-    pace: list[tuple[float, float]], trainings: Sequence[Training], outcomes: Mapping[str, Outcome], macs: int
+    speeds: list[tuple[float, float]],
+    trainings: Sequence[Training],
+    outcomes: Mapping[str, Outcome],
+    macs: int,
 ) -> str:
-    """About how long the rest takes, from what a multiply-add took so far."""
-    if not pace:
+    """How long the rest takes, estimated from what a multiply-add took so far."""
+    if not speeds:
         return ""
-    seconds, done = map(sum, zip(*pace, strict=True))
+    seconds, done = map(sum, zip(*speeds, strict=True))
     known = {outcome.group: outcome.macs for outcome in outcomes.values()}
     left = sum(known.get(training.group, macs) for training in trainings if training.name not in outcomes)
     return f", about {format_seconds(seconds / done * left)} left"

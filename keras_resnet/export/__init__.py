@@ -1,21 +1,21 @@
-"""Files that others use without this package: SavedModel, TFLite, a web page."""
+"""Writes files that work without this package: SavedModel, TFLite, a web page."""
 
 from typing import TYPE_CHECKING
 
 from keras_resnet._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from keras_resnet.export.lite import tflite
-    from keras_resnet.export.serving import saved_model
+    from keras_resnet.export.serving import export_saved_model
+    from keras_resnet.export.tflite import export_tflite
 
-__all__ = ["saved_model", "tflite"]
+__all__ = ["export_saved_model", "export_tflite"]
 
-# Type checkers, which read the imports above, would take any name for one that this gives.
+# Type checkers read the imports above; this would let them accept any name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "saved_model": "keras_resnet.export.serving",
-            "tflite": "keras_resnet.export.lite",
+            "export_saved_model": "keras_resnet.export.serving",
+            "export_tflite": "keras_resnet.export.tflite",
         },
     )

@@ -1,19 +1,19 @@
-"""What a TFLite file says of itself: class names and pixels, as the libraries on phones read it.
+"""Builds the metadata of a TFLite file: class names and range of pixels, as libraries on phones read them.
 
-The tables and their fields are those of TensorFlow Lite's published `metadata_schema.fbs`; a field's place in
-its table there is its number here. The names lie in a ZIP archive behind the model, in the same file.
+The tables and their fields are those of TensorFlow Lite's published `metadata_schema.fbs`; a field's number
+here is its place in its table there. The class names lie in a ZIP archive at the end of the file.
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Sequence
 
 import flatbuffers
 import numpy as np
 
-from keras_resnet.evaluation.classifier import Classifier
-from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, labels_text
+from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.inference.labels import LABELS, format_labels
+from keras_resnet.inference.sidecars import PREPROCESSING, format_preprocessing
 
 _FILE_IDENTIFIER = b"M001"
 # The oldest reader of all that is used here.
@@ -26,17 +26,17 @@ _NORMALIZATION_OPTIONS = 1  # in the union ProcessUnitOptions
 
 
 def metadata(*, name: str, size: int) -> bytes:
-    """The metadata of a net that takes one image of RGB pixels 0..255 and gives one score for each class.
+    """Returns the metadata of a model from one image of RGB pixels, 0..255, to one score for each class.
 
     Args:
-        name: of the net.
-        size: side of its images.
+        name: of the model.
+        size: side of its images in pixels.
     """
     builder = flatbuffers.Builder()
     image_size = _table(builder, [_uint32(size), _uint32(size)])
     properties = _table(builder, [_int8(_RGB), _offset(image_size)])
     content = _table(builder, [_uint8(_IMAGE_PROPERTIES), _offset(properties)])
-    # (pixel - mean) / std of plain pixels: the net does the rest itself.
+    # (pixel - 0) / 1: the model takes plain pixels and normalizes them itself.
     options = _table(builder, [_offset(_floats(builder, [0.0])), _offset(_floats(builder, [1.0]))])
     unit = _table(builder, [_uint8(_NORMALIZATION_OPTIONS), _offset(options)])
     range_ = [_offset(_floats(builder, [limit])) for limit in (255.0, 0.0)]
@@ -65,7 +65,9 @@ def metadata(*, name: str, size: int) -> bytes:
             _offset(_vector(builder, [labels])),
         ],
     )
-    told = _file(builder, PREPROCESSING, "How images are cut and scaled for this net.", _DESCRIPTIONS)
+    preprocessing = _file(
+        builder, PREPROCESSING, "How images are resized and cropped for this model.", _DESCRIPTIONS
+    )
     graph = _table(
         builder,
         [
@@ -73,7 +75,7 @@ def metadata(*, name: str, size: int) -> bytes:
             None,
             _offset(_vector(builder, [image])),
             _offset(_vector(builder, [probabilities])),
-            _offset(_vector(builder, [told])),
+            _offset(_vector(builder, [preprocessing])),
         ],
     )
     root = _table(
@@ -93,12 +95,9 @@ def metadata(*, name: str, size: int) -> bytes:
     return bytes(builder.Output())
 
 
-def archive(classifier: Classifier) -> bytes:
-    """The files behind the model that the metadata name: uncompressed, and the same each time."""
-    files = {
-        LABELS: labels_text(classifier.class_names),
-        PREPROCESSING: json.dumps(classifier.preprocessing) + "\n",
-    }
+def archive(class_names: Sequence[str], spec: InputSpec) -> bytes:
+    """Returns the ZIP archive of the files that the metadata name, uncompressed and the same each time."""
+    files = {LABELS: format_labels(class_names), PREPROCESSING: format_preprocessing(spec)}
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as zipped:
         for name, text in files.items():

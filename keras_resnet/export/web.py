@@ -1,4 +1,4 @@
-"""A folder with one page that runs a TFLite file in the visitor's browser, through LiteRT.js."""
+"""Writes a web page that runs a TFLite file in the visitor's browser, with LiteRT.js."""
 
 import importlib.resources
 import json
@@ -7,24 +7,24 @@ import pathlib
 import shutil
 import zipfile
 
-from keras_resnet.data.view import shorter_side
+from keras_resnet._utils.atomic import atomic_write
 from keras_resnet.errors import UserError
-from keras_resnet.evaluation.opened import LABELS, PREPROCESSING, read_labels
-from keras_resnet.files import atomic
+from keras_resnet.inference.labels import LABELS, read_labels
+from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
 
 _PACKAGE = "@litertjs/core"
-# Two builds: for browsers with relaxed SIMD, and for the others.
+# Two builds: for browsers with relaxed SIMD, and for others.
 _RUNTIMES = ("litert_wasm_internal", "litert_wasm_compat_internal")
 
 
 def litertjs_folder(path: str | os.PathLike) -> pathlib.Path:
-    """The folder of npm's package @litertjs/core, checked.
+    """Returns the folder of npm's package @litertjs/core.
 
     Args:
         path: that folder, or one with `node_modules` in it.
 
     Raises:
-        UserError: it is not there, or not whole.
+        UserError: the package is missing or incomplete.
     """
     path = pathlib.Path(path)
     installed = path / "node_modules" / _PACKAGE
@@ -32,8 +32,10 @@ def litertjs_folder(path: str | os.PathLike) -> pathlib.Path:
     missing = [name for name in _needed(folder).values() if not name.is_file()]
     if missing:
         raise UserError(
-            f"The web page needs the npm package {_PACKAGE}, and {missing[0]} is not there: run "
-            f"`npm install {_PACKAGE}` and give the folder in which it was run by --litertjs=FOLDER."
+            f"the web page needs the npm package {_PACKAGE}, and {missing[0]} is missing; run "
+            f"`npm install {_PACKAGE}` and give the folder in which you ran it.",
+            parameter="litertjs",
+            value=path,
         )
     return folder
 
@@ -41,7 +43,7 @@ def litertjs_folder(path: str | os.PathLike) -> pathlib.Path:
 def web_page(
     tflite: str | os.PathLike, path: str | os.PathLike, litertjs: str | os.PathLike, *, title: str
 ) -> None:
-    """Write a folder for any web server: page, net and runtime, with nothing fetched from elsewhere.
+    """Writes a folder for any web server: page, model and runtime, with nothing fetched from elsewhere.
 
     Args:
         tflite: a float32 file that this package exported.
@@ -50,14 +52,20 @@ def web_page(
         title: of the page.
 
     Raises:
-        UserError: the runtime is not there.
+        UserError: the runtime is missing.
     """
     needed = _needed(litertjs_folder(litertjs))
     with zipfile.ZipFile(tflite) as archive:
-        told = json.loads(archive.read(PREPROCESSING))
+        spec = read_preprocessing(archive.read(PREPROCESSING))
         class_names = read_labels(archive.read(LABELS).decode())
-    about = {**told, "class_names": class_names, "shorter_side": shorter_side(told["size"]), "title": title}
-    with atomic(path) as written:
+    about = {
+        **spec.as_dict(),
+        "shorter_side": spec.shorter_side,
+        "is_published": spec.is_published,
+        "class_names": class_names,
+        "title": title,
+    }
+    with atomic_write(path) as written:
         for target, source in needed.items():
             (written / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, written / target)
@@ -68,10 +76,10 @@ def web_page(
 
 
 def _needed(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Where each file of the runtime is, by its place beside the page."""
+    """Returns where each file of the runtime is, by its place next to the page."""
     utilities = folder.parent / "wasm-utils"
     return {
-        "litert/package.json": folder / "package.json",  # names its version and licence
+        "litert/package.json": folder / "package.json",  # names its version and license
         "litert/index.js": folder / "dist" / "index.js",
         "litert/wasm-utils.js": utilities / "dist" / "index.js",
         **{

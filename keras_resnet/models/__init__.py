@@ -1,1 +1,4 @@
-"""What a residual network is: layers, blocks, the paper's nets, their size. Of libraries, Keras and NumPy."""
+"""Residual networks: architectures, blocks, constructors and what can be done with a built model.
+
+Depends on Keras and NumPy alone.
+"""

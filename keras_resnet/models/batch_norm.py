@@ -1,4 +1,4 @@
-"""Batch normalisation in one operation where the backend has one."""
+"""Batch normalization as one operation, where the backend has one."""
 
 import math
 
@@ -7,25 +7,25 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' BatchNormalization, computed by TensorFlow's fused kernel where it can be.
+    """Computes Keras' BatchNormalization by TensorFlow's fused kernel where that is possible.
 
-    Same variables, arguments, outputs and gradients as the stock layer, which takes a dozen operations and
-    casts half types up and down. The fused kernel computes float16 and bfloat16 images with float32
+    Variables, arguments, outputs and gradients are those of the stock layer, which takes a dozen operations
+    and casts half types up and down. The fused kernel normalizes float16 and bfloat16 images with float32
     statistics. Falls back to the stock layer on other backends, for anything but feature maps with channels
-    last, and for synchronized, masked or renormalising layers.
+    last, and for synchronized, masked or renormalizing layers.
     """
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None or not self._can_be_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf  # only ever reached on the TensorFlow backend
+        import tensorflow as tf  # reached on the TensorFlow backend only
 
         mean, variance = self.moving_mean, self.moving_variance
         batch_statistics = bool(training) and self.trainable
         if batch_statistics:
-            # The kernel moves the averages as well, with a variance that has Bessel's correction,
-            # n / (n - 1); the stock layer's has none. Correcting the old average before and undoing both
-            # afterwards leaves the average without it.
+            # The kernel updates the moving averages too, but with a variance that has Bessel's correction,
+            # n / (n - 1), which the stock layer's has not. Applying it to the old average before the kernel
+            # and removing it from the result leaves an average without it.
             correction = _bessel(inputs)
             variance = variance * correction
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -58,7 +58,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def _bessel(inputs):
-    """n / (n - 1) for n = N * H * W: a number where the shape is known, or else a scalar tensor."""
+    """Returns n / (n - 1) for n = N * H * W: a number where the shape is static, else a scalar tensor."""
     import tensorflow as tf
 
     known = inputs.shape[:3]

@@ -1,20 +1,29 @@
-"""Parameters and multiply-adds of a net, layer by layer and stage by stage."""
+"""Counts the parameters and multiply-adds of a model, by layer and by stage."""
 
 import dataclasses
 import math
 
 import keras
 
-from keras_resnet.models.deep import room_to_recurse
+from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.errors import UserError
+from keras_resnet.weights.names import stage_of
 
-# The layers that do one multiply-add for each kernel weight at each output position.
+# Layers with one multiply-add per kernel weight and output position.
 _COUNTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _FREE = (keras.layers.BatchNormalization,)
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerComplexity:
-    """One layer or stage: shape of its output, trainable parameters, multiply-adds of one image."""
+    """The size of one layer or stage.
+
+    Args:
+        name: of the layer or stage.
+        output_shape: for one image.
+        parameters: trainable ones.
+        macs: multiply-adds for one image.
+    """
 
     name: str
     output_shape: tuple[int | None, ...]
@@ -24,7 +33,7 @@ class LayerComplexity:
 
 @dataclasses.dataclass(frozen=True)
 class Complexity:
-    """Size of a net. The paper's FLOPs are `macs`; `flops` counts a multiply-add as two."""
+    """The size of a model. The paper's FLOPs are `macs`; `flops` counts a multiply-add as two operations."""
 
     layers: tuple[LayerComplexity, ...]
 
@@ -35,20 +44,20 @@ class Complexity:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one image, in convolutions and fully connected layers, as the paper counts."""
+        """Multiply-adds for one image, in convolutions and fully connected layers, as the paper counts."""
         return sum(layer.macs for layer in self.layers)
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one image: two a multiply-add."""
+        """Floating-point operations for one image: two per multiply-add."""
         return 2 * self.macs
 
     def stages(self) -> tuple[LayerComplexity, ...]:
-        """The same by stage, as Table 1 has it: conv1, conv2 (with the max pool before it), ..., head."""
+        """Sums the layers by stage, as in Table 1: conv1, conv2 (with the stem's max pool), ..., head."""
         stages: dict[str, list[LayerComplexity]] = {}
         for layer in self.layers:
-            stage = _stage_of(layer)
-            if stage != "head" or stages:  # what stands before conv1 belongs to no stage
+            stage = stage_of(layer.name) or "head"
+            if stage != "head" or stages:  # layers before conv1 belong to no stage
                 stages.setdefault(stage, []).append(layer)
         return tuple(
             LayerComplexity(
@@ -62,19 +71,18 @@ class Complexity:
 
 
 def complexity(model: keras.Model, input_shape: tuple[int, int, int] | None = None) -> Complexity:
-    """Count a flat Functional model's trainable parameters and multiply-adds.
+    """Counts the trainable parameters and multiply-adds of a flat Functional model.
 
-    Batch normalisation, activations, additions and pools are not counted, as in the paper.
+    Batch normalization, activations, additions and pools take no multiply-adds, as in the paper.
 
     Args:
-        input_shape: shape of one image; needed where the model was built for any size.
+        input_shape: of one image; required if the model takes images of any size.
 
     Raises:
-        ValueError: the size of the images is not known, or the model has a layer with weights whose work
-            is not known here.
+        UserError: the size of the images is not known, or the multiply-adds of a layer with weights are not.
     """
     if input_shape is not None:
-        with room_to_recurse():
+        with raised_recursion_limit():
             model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
     return Complexity(tuple(_count(layer) for layer in model.layers))
 
@@ -86,20 +94,16 @@ def _count(layer: keras.layers.Layer) -> LayerComplexity:
     if isinstance(layer, _COUNTED):
         positions = shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
         if None in positions:
-            raise ValueError(
-                f"The output of {layer.name} has no fixed size: {shape}; give complexity() an input_shape."
+            raise UserError(
+                f"the model takes images of any size, so the output of {layer.name} has no fixed size; give "
+                "the shape of one image.",
+                parameter="input_shape",
             )
         macs = math.prod(positions) * math.prod(layer.kernel.shape)
     elif parameters and not isinstance(layer, _FREE):
-        raise ValueError(
-            f"The multiply-adds of {layer.name} ({type(layer).__name__}) are not known; give a net without "
-            "such a layer."
+        raise UserError(
+            f"the multiply-adds of its layer {layer.name} ({type(layer).__name__}) are not known; use a "
+            "model without such a layer.",
+            parameter="model",
         )
     return LayerComplexity(layer.name, shape, parameters, macs)
-
-
-def _stage_of(layer: LayerComplexity) -> str:
-    prefix = layer.name.partition("_")[0]
-    if prefix == "pool1":
-        return "conv2"
-    return prefix if prefix[:4] == "conv" and prefix[4:].isdigit() else "head"

@@ -1,80 +1,89 @@
-"""Stages that training leaves as they are, for nets that begin with weights from elsewhere."""
+"""Freezes stages of a model, for training that starts from existing weights."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 
 import keras
 
-# Behind the last stage of pre-activation nets come its `post_bn` and `post_relu`.
-_LAYER = re.compile(r"(?:(conv\d+)|post)_")
+from keras_resnet.errors import UserError
+from keras_resnet.weights.names import parse_layer_name
+
+# Pre-activation models have these after their last stage.
+_POST_ACTIVATION = ("post_bn", "post_relu")
 
 
-def freeze(model: keras.Model, until: str = "head") -> None:
-    """Make every layer in front of a stage untrainable, and those of that stage and behind it trainable.
+def freeze(model: keras.Model, before: str = "head") -> None:
+    """Makes every layer before a stage untrainable, and those of that stage and after it trainable.
 
-    Frozen weights get no gradient and do not decay. By Keras' own rule BN of frozen layers is in inference
-    mode, in training too, and its statistics stay. Layers in front of the stem, as the subtraction of a
-    mean, are left as they are. Called again with an earlier stage, it unfreezes. Who trains by Keras' `fit`
-    must call `compile` after it.
+    Frozen weights get no gradient and no weight decay. By Keras' own rule, frozen BN layers run in inference
+    mode even during training, and keep their statistics. Layers in front of the stem, such as the subtraction
+    of a mean, are left as they are. Call it again with an earlier stage to unfreeze more. Before Keras'
+    `fit`, call `compile` afterwards.
 
     Args:
-        model: a net called as this package's or as keras.applications' ResNets.
-        until: the first stage that is trained: "conv1" (the stem) for everything, "conv2", "conv3", ..., or
-            "head" for what comes behind the last of them: the classifier alone.
+        model: with layers named as in this package or in keras.applications' ResNets.
+        before: the first stage to train: "conv1" (the stem) for everything, "conv2", "conv3", ..., or "head"
+            for the classifier alone, and whatever else follows the last stage.
 
     Raises:
-        ValueError: the net has no such stage.
+        UserError: the model has no such stage.
     """
     found = _stages(model)
-    if until not in found:
-        raise ValueError(
-            f"{until!r} is no stage of {model.name}, which has "
-            f"{', '.join(found) or 'none called as those of this package'}."
+    if before not in found:
+        raise UserError(
+            f"is not a stage of {model.name}, which has "
+            f"{', '.join(found) or 'none named as in this package'}.",
+            parameter="before",
+            value=before,
         )
     flags = {layer: layer.trainable for layer in model.layers}
     trainable = False
     for name, layers in found.items():
-        trainable = trainable or name == until
+        trainable = trainable or name == before
         flags.update(dict.fromkeys(layers, trainable))
-    # Of a net that is frozen as a whole Keras trains nothing, whatever its layers say.
+    # Keras trains nothing in a model that is frozen itself, whatever the flags of its layers.
     _set_trainable(model, True, flags)
 
 
 def stages(model: keras.Model) -> tuple[str, ...]:
-    """What `freeze` takes for this net, in order: "conv1", "conv2", ..., "head"."""
+    """Returns what `freeze` accepts for this model, in order: "conv1", "conv2", ..., "head"."""
     return tuple(_stages(model))
 
 
 @contextlib.contextmanager
-def trainable_as_before(model: keras.Model) -> Iterator[None]:
-    """Whatever is frozen inside, afterwards each layer is as trainable as it was."""
-    whole, flags = model.trainable, {layer: layer.trainable for layer in model.layers}
+def restore_trainable(model: keras.Model) -> Iterator[None]:
+    """Restores which layers are trainable when the `with` block ends, whatever it froze."""
+    model_trainable, flags = model.trainable, {layer: layer.trainable for layer in model.layers}
     try:
         yield
     finally:
-        _set_trainable(model, whole, flags)
+        _set_trainable(model, model_trainable, flags)
 
 
-def _set_trainable(model: keras.Model, whole: bool, flags: Mapping[keras.layers.Layer, bool]) -> None:
-    model.trainable = whole  # first: Keras sets its layers' flags as well
+def _set_trainable(
+    model: keras.Model, model_trainable: bool, flags: Mapping[keras.layers.Layer, bool]
+) -> None:
+    model.trainable = model_trainable  # first, because Keras sets the flags of the layers too
     for layer, trainable in flags.items():
         layer.trainable = trainable
 
 
 def _stages(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
-    """The layers of each stage, in order; those in front of the stem are in none."""
-    matches = [_LAYER.match(layer.name) for layer in model.layers]
-    last = max((number for number, match in enumerate(matches) if match), default=-1)
+    """Returns the layers of each stage, in order; those in front of the stem belong to none."""
+    names = [parse_layer_name(layer.name) for layer in model.layers]
+    in_stages = [
+        number for number, layer in enumerate(model.layers) if names[number] or layer.name in _POST_ACTIVATION
+    ]
+    last = max(in_stages, default=-1)
     found: dict[str, list[keras.layers.Layer]] = {}
     stage = None
-    for number, (layer, match) in enumerate(zip(model.layers, matches, strict=True)):
-        if match:
-            stage = match[1] or stage
+    for number, (layer, name) in enumerate(zip(model.layers, names, strict=True)):
+        if name:
+            stage = name.stage
         elif number > last >= 0:
             stage = "head"
-        if stage:  # layers without a name of a stage, as the stem's max pool, belong to the one before
+        if stage:  # layers with other names, such as the stem's max pool, belong to the stage before them
             found.setdefault(stage, []).append(layer)
     if not any(layer.weights for layer in found.get("head", ())):
-        found.pop("head", None)  # a pool alone: the net ends with its last feature map
+        found.pop("head", None)  # a pool alone: the model ends with its last feature map
     return found

@@ -1,25 +1,25 @@
-"""The layers of every net here, and the only home of epsilon, momentum, initialiser and padding."""
+"""The layers of all models here; epsilon, momentum, initializer and padding are defined here alone."""
 
 import keras
 
 from keras_resnet.models.batch_norm import BatchNormalization
 
-# The values of the authors' released models and of torchvision. Keras counts momentum the other way
-# round from PyTorch: 0.9 here is 0.1 there.
+# The values of the authors' released models and of torchvision. Keras' momentum is one minus PyTorch's: 0.9
+# here is 0.1 there.
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
 
 
 def he_normal() -> keras.initializers.Initializer:
-    """Gaussian of variance 2 / fan_in, the paper's initialisation (section 3.4, reference 13).
+    """Returns the paper's initializer, a Gaussian of variance 2 / fan_in (section 3.4, reference 13).
 
-    Keras' own `he_normal` cuts the Gaussian at two standard deviations; the paper does not.
+    Keras' own `he_normal` truncates the Gaussian at two standard deviations; the paper does not.
     """
     return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
 
 
 def channel_axis() -> int:
-    """The axis of the channels of an image tensor, by Keras' global data format."""
+    """Returns the channel axis of an image tensor in Keras' global data format."""
     return -1 if keras.config.image_data_format() == "channels_last" else 1
 
 
@@ -33,20 +33,20 @@ def conv_bn(
     activation: str | None = "relu",
     name: str,
 ) -> keras.KerasTensor:
-    """Convolution without bias, batch normalisation, activation (section 3.4).
+    """Applies a convolution without bias, batch normalization and an activation (section 3.4).
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), for odd kernel sizes.
     The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`.
 
     Raises:
-        ValueError: a stride and a dilation in one.
+        ValueError: both a stride and a dilation are larger than 1.
     """
     padding = "same"
     if stride > 1:
-        # The paper's Caffe nets and torchvision pad by k // 2 on every side. TensorFlow's "same" pads
-        # even sizes on one side only at stride 2: same shapes, other numbers, and ported weights would
-        # see an image shifted by a pixel. At stride 1 the two agree, at any dilation (d * (k // 2) on every
-        # side), and no extra layer is needed.
+        # The paper's Caffe models and torchvision pad by k // 2 on every side. At stride 2, TensorFlow's
+        # "same" pads even sizes on one side only: the shapes are the same, but ported weights would be
+        # applied to an image shifted by a pixel. At stride 1 the two agree at any dilation (d * (k // 2) on
+        # every side), and no extra layer is needed.
         padding = "valid"
         if kernel_size > 1:
             x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -66,7 +66,9 @@ def conv_bn(
 def dense_bn(
     x: keras.KerasTensor, units: int, *, activation: str | None = "relu", name: str
 ) -> keras.KerasTensor:
-    """Fully connected layer without bias, batch normalisation, activation: `conv_bn` for feature vectors.
+    """Applies a fully connected layer without bias, batch normalization and an activation.
+
+    `conv_bn` for feature vectors.
 
     Shapes: (N, C) -> (N, units). The layers are called `{name}_dense`, `{name}_bn`, `{name}_{activation}`.
     """
@@ -88,10 +90,12 @@ def _bn(x: keras.KerasTensor, axis: int, activation: str | None, name: str) -> k
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class ZeroPaddingShortcut(keras.layers.Layer):
-    """Every stride-th position of the input, with zeros as its new channels (option A, section 3.3).
+    """Takes every stride-th position of the input, with zeros as its new channels (option A, section 3.3).
+
+    Has no parameters and takes no multiply-adds. The zeros come after the input's own channels.
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), or (N, C) -> (N, filters) at
-    stride 1. No parameters, no multiply-adds. The zeros come after the input's own channels.
+    stride 1.
     """
 
     def __init__(self, filters: int, stride: int = 1, data_format: str | None = None, **kwargs):
@@ -107,8 +111,7 @@ class ZeroPaddingShortcut(keras.layers.Layer):
         rank = len(x.shape)
         axis = self._axis(rank)
         if self.stride > 1:
-            # The average of one pixel, every stride-th: a strided slice and its gradient take three times
-            # as long.
+            # An average pool of one pixel; a strided slice and its gradient take three times as long.
             x = keras.ops.average_pool(x, 1, self.stride, data_format=self.data_format)
         new = self.filters - x.shape[axis]
         return keras.ops.pad(x, [(0, new if i == axis else 0) for i in range(rank)])
@@ -127,18 +130,17 @@ class ZeroPaddingShortcut(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class MeanSubtraction(keras.layers.Layer):
-    """Raw pixels minus their mean over the training images (sections 3.4 and 4.2).
+    """Subtracts the mean over the training images from plain pixels (sections 3.4 and 4.2).
 
-    Inside the net, so that whoever holds the net feeds it plain pixels (0..255, integers or floats) and
-    cannot preprocess wrongly. The mean is a weight, saved with the others; set it with
-    `layer.mean.assign(value)`. Images of another size than a mean per pixel, or of any, have it scaled as
-    they are: bilinear, without antialiasing.
+    It is part of the model, so that callers pass plain pixels (0..255, integers or floats) and cannot
+    preprocess them wrongly. The mean is a weight, saved with the others; set it with
+    `layer.mean.assign(value)`. For images of another size than its own, a mean per pixel is resized:
+    bilinear, without antialiasing.
 
-    Shapes: (N, H, W, C) -> the same; the channels are last, however Keras is configured.
+    Shapes: (N, H, W, C) -> the same. Channels come last, whatever Keras' global data format is.
 
     Args:
-        mean_shape: (H, W, C) for a mean per pixel, (C,) for a mean per channel, as the paper's two
-            data sets have it.
+        mean_shape: (H, W, C) for a mean per pixel, (C,) for a mean per channel.
     """
 
     def __init__(self, mean_shape: tuple[int, ...], **kwargs):
@@ -153,8 +155,8 @@ class MeanSubtraction(keras.layers.Layer):
     def call(self, x):
         mean = self.mean
         if len(self.mean_shape) == 3 and tuple(x.shape[1:3]) != self.mean_shape[:2]:
-            mean = _resized(mean, keras.ops.shape(x)[1:3])
-        # In the type of the mean: a half type would round it, to whole grey levels as bfloat16.
+            mean = _resize(mean, keras.ops.shape(x)[1:3])
+        # In the type of the mean: a half type would round it, bfloat16 to integers.
         difference = keras.ops.cast(x, self.variable_dtype) - mean
         return keras.ops.cast(difference, self.compute_dtype)
 
@@ -162,10 +164,10 @@ class MeanSubtraction(keras.layers.Layer):
         return {**super().get_config(), "mean_shape": self.mean_shape}
 
 
-def _resized(image: keras.Variable, size: tuple) -> object:
-    """A bilinear resize of an image (H, W, C) to a height and width that may be tensors.
+def _resize(image: keras.Variable, size: tuple) -> object:
+    """Resizes an image (H, W, C) bilinearly to a height and width that may be tensors.
 
-    Keras' own takes no tensors.
+    Keras' own resize does not take tensors as sizes.
     """
     for axis, new in enumerate(size):
         old = image.shape[axis]
@@ -178,5 +180,5 @@ def _resized(image: keras.Variable, size: tuple) -> object:
 
 
 def ceil_divide(size: int | None, by: int) -> int | None:
-    """ceil(size / by), and None for an unknown size."""
+    """Returns ceil(size / by), and None for an unknown size."""
     return None if size is None else -(-size // by)

@@ -1,4 +1,4 @@
-"""From plain pixels to what a net with public weights sees, and from its answers to names."""
+"""Normalization of plain pixels for public weights, and ImageNet's class names for predictions."""
 
 import functools
 import json
@@ -7,103 +7,112 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_resnet.weights.pixels import PIXELS, Pixels
+from keras_resnet.errors import UserError
+from keras_resnet.weights.normalization import NORMALIZATIONS, Normalization
 from keras_resnet.weights.registry import CLASS_INDEX, CLASSES
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class Preprocessing(keras.layers.Layer):
-    """Plain pixels, 0..255 in RGB, as a net with public weights sees them.
+    """Normalizes plain pixels, 0..255 in RGB, for public weights.
 
-    A layer, so that it can stand inside the net and whoever holds the net cannot preprocess wrongly.
+    As a layer it can be part of the model, so that callers cannot preprocess wrongly.
 
-    Shapes: (N, H, W, C) -> the same. Of other numbers of channels than three, each has the mean of the three
-    means, and of the three deviations.
+    Shapes: (N, H, W, C) -> the same. For other numbers of channels than three, each channel gets the average
+    of the three means, and of the three standard deviations.
 
     Args:
-        pixels: what to do; "torch" or "caffe" name the two that public weights have.
+        normalization: what to compute; "torch" and "caffe" name those of the public weights.
+        data_format: "channels_last" or "channels_first"; by default Keras' global data format.
 
     Raises:
-        ValueError: another name.
+        UserError: there is no normalization of this name.
     """
 
-    def __init__(self, pixels: Pixels | str, data_format: str | None = None, **kwargs: Any):
+    def __init__(self, normalization: Normalization | str, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if isinstance(pixels, str) and pixels not in PIXELS:
-            raise ValueError(f"pixels must be one of {', '.join(PIXELS)}, or a Pixels; got {pixels!r}.")
-        self.pixels = PIXELS[pixels] if isinstance(pixels, str) else pixels
+        if isinstance(normalization, str):
+            if normalization not in NORMALIZATIONS:
+                raise UserError(
+                    f"must be one of {', '.join(NORMALIZATIONS)}, or a Normalization.",
+                    parameter="normalization",
+                    value=normalization,
+                )
+            normalization = NORMALIZATIONS[normalization]
+        self.normalization = normalization
         self.data_format = data_format or keras.config.image_data_format()
 
     def call(self, x):
         first = self.data_format == "channels_first"
         x = keras.ops.cast(x, "float32")
         channels = x.shape[1 if first else -1]
-        mean, deviation = np.array(self.pixels.mean), np.array(self.pixels.deviation)
+        mean, std = np.array(self.normalization.mean), np.array(self.normalization.std)
         if channels != 3:
-            mean, deviation = (np.full(channels, colours.mean()) for colours in (mean, deviation))
-        elif self.pixels.reverse:
+            mean, std = (np.full(channels, colors.mean()) for colors in (mean, std))
+        elif self.normalization.bgr:
             x = keras.ops.flip(x, 1 if first else -1)
-            mean, deviation = mean[::-1], deviation[::-1]
+            mean, std = mean[::-1], std[::-1]
         shape = (-1, 1, 1) if first else (-1,)
-        mean, deviation = (colours.reshape(shape).astype("float32") for colours in (mean, deviation))
-        return keras.ops.cast((x - mean) / deviation, self.compute_dtype)
+        mean, std = (colors.reshape(shape).astype("float32") for colors in (mean, std))
+        return keras.ops.cast((x - mean) / std, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        pixels = {
-            "mean": list(self.pixels.mean),
-            "deviation": list(self.pixels.deviation),
-            "reverse": self.pixels.reverse,
+        normalization = {
+            "mean": list(self.normalization.mean),
+            "std": list(self.normalization.std),
+            "bgr": self.normalization.bgr,
         }
-        return {**super().get_config(), "pixels": pixels, "data_format": self.data_format}
+        return {**super().get_config(), "normalization": normalization, "data_format": self.data_format}
 
     @classmethod
     def from_config(cls, config):
-        pixels = config["pixels"]
-        given = Pixels(tuple(pixels["mean"]), tuple(pixels["deviation"]), pixels["reverse"])
-        return cls(**{**config, "pixels": given})
+        saved = config["normalization"]
+        normalization = Normalization(tuple(saved["mean"]), tuple(saved["std"]), saved["bgr"])
+        return cls(**{**config, "normalization": normalization})
 
 
 def preprocess_input(x: object, data_format: str | None = None) -> object:
-    """Plain pixels as keras.applications' ResNets see them: BGR, less the mean of ImageNet's.
+    """Normalizes plain pixels as keras.applications' ResNets need them: BGR, minus ImageNet's mean.
 
-    For `weights="keras-imagenet"`; `Preprocessing` does this and what other weights need, as a layer.
+    For `weights="keras-imagenet"`. The layer `Preprocessing` does this, and what other weights need.
 
     Shapes: (..., H, W, 3) or (..., 3, H, W) -> the same, in floating point.
 
     Args:
-        x: array or tensor, 0..255 in RGB; a NumPy array of floats is changed in place, as keras.applications
-            does.
-        data_format: "channels_last" or "channels_first"; by default as Keras is configured.
+        x: array or tensor, 0..255 in RGB; a NumPy array of floats is changed in place, as by
+            keras.applications.
+        data_format: "channels_last" or "channels_first"; by default Keras' global data format.
 
     Raises:
-        ValueError: another data format.
+        ValueError: the data format is neither.
     """
     return keras.applications.resnet.preprocess_input(x, data_format)
 
 
 def decode_predictions(preds: np.ndarray, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """The likeliest classes of ImageNet: (WordNet number, name, score) of each, best first, for each image.
+    """Returns the likeliest ImageNet classes of each image, best first: (WordNet identifier, name, score).
 
-    The names are downloaded once, as those of keras.applications, to the same place.
+    The names are downloaded once, from and to the same place as keras.applications does it.
 
     Args:
-        preds: (N, 1000).
-        top: how many.
+        preds: scores, (N, 1000).
+        top: number of classes per image.
 
     Raises:
-        ValueError: `preds` has another shape, or the names cannot be downloaded.
+        UserError: `preds` has another shape, or the names cannot be downloaded.
     """
     preds = np.asarray(preds)
     if preds.ndim != 2 or preds.shape[1] != CLASSES:
-        raise ValueError(
+        raise UserError(
             "`decode_predictions` expects a batch of predictions (i.e. a 2D array of shape (samples, 1000)); "
-            f"found array with shape: {preds.shape}."
+            f"found array with shape: {preds.shape}.",
+            parameter="preds",
         )
     names = class_index()
-    # Sorted upwards: scores that have no sign cannot be negated.
+    # Ascending, then reversed: unsigned scores cannot be negated.
     best = np.argsort(preds, axis=1, kind="stable")[:, ::-1][:, :top]
     return [
         [(*names[str(index)], row[index]) for index in order] for row, order in zip(preds, best, strict=True)
@@ -112,9 +121,9 @@ def decode_predictions(preds: np.ndarray, top: int = 5) -> list[list[tuple[str, 
 
 @functools.cache
 def class_index() -> dict[str, list[str]]:
-    """WordNet number and name of each class of ImageNet, by its number as text.
+    """Returns the WordNet identifier and the name of each ImageNet class, by its index as a string.
 
     Raises:
-        UserError: the file cannot be downloaded, and is not there.
+        UserError: the file is not cached and cannot be downloaded.
     """
     return json.loads(CLASS_INDEX.fetch("The names of ImageNet's classes").read_text(encoding="utf-8"))

@@ -1,7 +1,6 @@
-"""Weights from elsewhere in a net of ours: all of them in their places, or none."""
+"""Loads weights from elsewhere into a model of this package: all of them, or none."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 
 import keras
@@ -9,39 +8,38 @@ import numpy as np
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
-from keras_resnet.models.origin import public_weights
+from keras_resnet.models.infer import public_weights
 from keras_resnet.weights import registry
-from keras_resnet.weights.layouts import MEAN_LAYER, Named
+from keras_resnet.weights.conventions import NamedArrays
+from keras_resnet.weights.lazy_array import LazyArray
+from keras_resnet.weights.names import HEAD, MEAN_LAYER, parse_layer_name
 from keras_resnet.weights.read import open_weights
-from keras_resnet.weights.stored import Stored
 
-# How many weights that do not fit a message names.
-_TOLD = 10
-# Letters of a name from the file in it.
-_SHOWN = 80
-_HEAD = "predictions"
-_NET_LAYER = re.compile(rf"conv\d+_|{_HEAD}/")
+# How many weights that do not fit a message lists.
+_MAX_LISTED = 10
+# Characters in it of a name from the file.
+_MAX_NAME = 80
 
 
 def load_weights(
     model: keras.Model, weights: str | os.PathLike, architecture: Architecture, *, new_head: bool = False
 ) -> None:
-    """Give a net of ours the weights of a file, or those of a public name.
+    """Loads a file or public weights into a model.
 
-    Every array of the file has its place in the net, and every weight of the net comes from the file; but for
-    the head, which stays as it is where the net has another number of classes, and is left out where the net
-    has none. A first convolution of another number of channels gets, for each, the sum of the file's kernel
-    over its colours, divided by the number of channels: the answer to a grey picture stays what it was. What
-    stands in front of the first convolution, in the file or here, is no part of the net and left alone.
+    Each array of the file must fit a weight of the model and vice versa, except for the head: it keeps its
+    initial values if the model has another number of classes, and is skipped if the model has none. If the
+    model's first convolution has another number of channels, each channel gets the sum of the file's kernel
+    over its colors, divided by the model's number of channels; the output for a gray image is unchanged.
+    Layers in front of the first convolution, in the file or in the model, are ignored.
 
     Args:
         model: as `ResNet` builds it.
         weights: public name or path.
         architecture: of the model.
-        new_head: whether the head stays as it is in any case.
+        new_head: whether the head keeps its initial values in any case.
 
     Raises:
-        UserError: they do not fit, or cannot be had; the model stays as it was.
+        UserError: they do not fit, or cannot be read or downloaded; the model is unchanged.
     """
     variables = {
         f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights
@@ -52,86 +50,95 @@ def load_weights(
         if isinstance(layer, keras.layers.BatchNormalization)
     }
     if registry.is_name(weights):
-        head = variables.get(f"{_HEAD}/kernel")
+        head = variables.get(f"{HEAD}/kernel")
         new_head = new_head or head is None or head.shape[-1] != registry.CLASSES
         path: str | os.PathLike = public_weights(weights, architecture).fetch(headless=new_head)
     else:
         path = weights
     with open_weights(path) as named:
-        arrays = _fitting(variables, named, model.name, weights, new_head)
+        arrays = _match(variables, named, model.name, weights, new_head)
         values = {key: array.read() for key, array in arrays.items()}
     for key, value in values.items():
         if key in epsilons:
-            # BN divides by the root of the sum of both.
-            value = value.astype("float64") + (named.layout.epsilon - epsilons[key])
+            # BN divides by the root of variance + epsilon: a different epsilon goes into the variance.
+            value = value.astype("float64") + (named.convention.epsilon - epsilons[key])
         variables[key].assign(np.asarray(value, "float32"))
 
 
-def _fitting(
-    variables: Mapping[str, keras.Variable], named: Named, net: str, told: object, new_head: bool
-) -> dict[str, Stored]:
-    """The array of each variable.
-
-    Args:
-        new_head: whether the net's head stays as it is in any case.
+def _match(
+    variables: Mapping[str, keras.Variable],
+    named: NamedArrays,
+    model_name: str,
+    weights: str | os.PathLike,
+    new_head: bool,
+) -> dict[str, LazyArray]:
+    """Returns the array for each variable.
 
     Raises:
-        UserError: not every variable has one, or not every array has its variable.
+        UserError: a variable has no array, or an array no variable.
     """
-    wanted = {key for key in variables if _NET_LAYER.match(key)}
-    in_front = {key for key in variables if key not in wanted} | {f"{MEAN_LAYER}/mean"}
+    expected = {key for key in variables if _is_network(key)}
+    in_front = {key for key in variables if key not in expected} | {f"{MEAN_LAYER}/mean"}
     arrays = {key: array for key, array in named.arrays.items() if key not in in_front}
-    head = {key for key in {*arrays, *wanted} if key.startswith(f"{_HEAD}/")}
+    head = {key for key in {*arrays, *expected} if key.startswith(f"{HEAD}/")}
     has_head = any(key in variables for key in head)
     both = all(key in arrays and key in variables for key in head)
     if not has_head or new_head or (both and _classes_differ(arrays, variables)):
-        wanted -= head
+        expected -= head
         arrays = {key: array for key, array in arrays.items() if key not in head}
     stem = "conv1_conv/kernel"
-    if stem in arrays and stem in wanted:
+    if stem in arrays and stem in expected:
         arrays[stem] = _with_channels(arrays[stem], variables[stem].shape)
-    problems = list(_problems(variables, wanted, arrays))
+    problems = list(_problems(variables, expected, arrays))
     if problems:
-        more = f", and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+        more = f", and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
         raise UserError(
-            f"The weights in {told} do not fit {net}: {', '.join(problems[:_TOLD])}{more}; nothing was "
-            "changed, and weights of the same net would fit."
+            f"do not fit {model_name}, which is unchanged: {', '.join(problems[:_MAX_LISTED])}{more}; use "
+            "weights of the same architecture.",
+            parameter="weights",
+            value=weights,
         )
     return arrays
 
 
-def _classes_differ(arrays: Mapping[str, Stored], variables: Mapping[str, keras.Variable]) -> bool:
-    """Whether both have a head on the same features, for other numbers of classes."""
-    theirs, ours = arrays[f"{_HEAD}/kernel"].shape, variables[f"{_HEAD}/kernel"].shape
+def _is_network(key: str) -> bool:
+    """Whether a variable belongs to the network, and not to a layer in front of its first convolution."""
+    layer = key.partition("/")[0]
+    return layer == HEAD or parse_layer_name(layer) is not None
+
+
+def _classes_differ(arrays: Mapping[str, LazyArray], variables: Mapping[str, keras.Variable]) -> bool:
+    """Whether both have a head on equally many features, for different numbers of classes."""
+    theirs, ours = arrays[f"{HEAD}/kernel"].shape, variables[f"{HEAD}/kernel"].shape
     return len(theirs) == 2 and theirs[0] == ours[0] and theirs[1] != ours[1]
 
 
 def _problems(
-    variables: Mapping[str, keras.Variable], wanted: set[str], arrays: Mapping[str, Stored]
+    variables: Mapping[str, keras.Variable], expected: set[str], arrays: Mapping[str, LazyArray]
 ) -> Iterator[str]:
     for key in variables:
-        if key in wanted and key not in arrays:
+        if key in expected and key not in arrays:
             yield f"{key} is missing"
     for key, array in arrays.items():
-        if key not in wanted:
-            yield f"{key[:_SHOWN]} has no place in it"
+        if key not in expected:
+            yield f"{key[:_MAX_NAME]} is not part of it"
         elif array.shape != tuple(variables[key].shape):
-            yield f"{key} is {_times(array.shape)} and should be {_times(variables[key].shape)}"
+            yield f"{key} is {_shape_text(array.shape)} and should be {_shape_text(variables[key].shape)}"
 
 
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a number"
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"
 
 
-def _with_channels(kernel: Stored, shape: tuple[int, ...]) -> Stored:
-    """The kernel for another number of channels, or itself where that is not all that differs."""
-    given, wanted = kernel.shape, tuple(shape)
-    if len(given) != 4 or given == wanted or (*given[:2], given[3]) != (*wanted[:2], wanted[3]):
+def _with_channels(kernel: LazyArray, shape: tuple[int, ...]) -> LazyArray:
+    """Returns the kernel for another number of channels, or as it is if the shapes differ otherwise too."""
+    theirs, ours = kernel.shape, tuple(shape)
+    if len(theirs) != 4 or theirs == ours or (*theirs[:2], theirs[3]) != (*ours[:2], ours[3]):
         return kernel
-    channels = wanted[2]
+    channels = ours[2]
 
     def read() -> np.ndarray:
         total = kernel.read().astype("float64").sum(axis=2, keepdims=True)
         return np.repeat(total / channels, channels, axis=2)
 
-    return Stored(wanted, read)
+    return LazyArray(ours, read)

@@ -1,46 +1,50 @@
 """Feature maps at several scales, for detection and segmentation."""
 
-import re
 from collections.abc import Collection
 
 import keras
 
-from keras_resnet.models.deep import room_to_recurse
-
-_BLOCK_OUTPUT = re.compile(r"conv(\d+)_block\d+_out")
+from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.errors import UserError
+from keras_resnet.weights.names import STEM, parse_layer_name
 
 
 def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -> keras.Model:
-    """The last feature map of each stage (Lin et al. 2017, section 3, calls them so).
+    """Returns a model whose outputs are the last feature maps of the stages, C1, C2, ... (Lin et al. 2017).
 
-    A model of the same layers and weights: train one, and the other is trained.
+    It shares layers and weights with the original: training one trains the other.
 
-    Shapes: (N, H, W, C) -> {"C2": (N, ceil(H/4), ceil(W/4), filters), ...}: strides of 2, 4, 8, 16 and 32
-    from C1 to C5 for ImageNet nets, of 1, 1, 2 and 4 from C1 to C4 for CIFAR nets; none beyond the net's
-    `output_stride`.
+    Shapes: (N, H, W, C) -> {"C2": (N, ceil(H/4), ceil(W/4), filters), ...}. The strides from C1 to C5 are 2,
+    4, 8, 16 and 32 for ImageNet architectures; those from C1 to C4 are 1, 1, 2 and 4 for CIFAR architectures;
+    none exceeds the model's `output_stride`.
 
     Args:
-        model: a net called as this package's, with or without a top, and with anything in front of its stem.
-        levels: "C1" is the stem's convolution, before its max pool, and "C2", ... the stages conv2, ...; by
-            default all there are. In the result they come in the order of the stages.
+        model: of this package, with or without a top, and with anything in front of its stem.
+        levels: "C1" is the stem's convolution, before its max pool; "C2", ... are the stages conv2, ...; by
+            default all there are. In the result they have the order of the stages.
 
     Raises:
-        ValueError: the model has no such level, or none at all.
+        UserError: the model has no such level, or none at all.
     """
     tensors = {}
     for layer in model.layers:
-        if layer.name == "conv1_relu":
-            tensors["C1"] = layer.output
-        elif found := _BLOCK_OUTPUT.fullmatch(layer.name):
-            tensors[f"C{found[1]}"] = layer.output  # the last of a stage stays
+        name = parse_layer_name(layer.name)
+        if name and (name.kind == "out" or (name.stage, name.kind) == (STEM, "relu")):
+            tensors[f"C{name.stage_number}"] = layer.output  # a later block of the same stage replaces it
     if not tensors:
-        raise ValueError(
-            f"{model.name} has no layers called as this package's, and so no levels; give a net of it."
+        raise UserError(
+            "has no layers named as this package names them, and so no levels.",
+            parameter="model",
+            value=model.name,
         )
-    wanted = tensors if levels is None else levels
-    for level in wanted:
+    requested = tensors if levels is None else levels
+    for level in requested:
         if level not in tensors:
-            raise ValueError(f"{model.name} has no level {level!r}; there are {', '.join(tensors)}.")
-    outputs = {level: tensor for level, tensor in tensors.items() if level in wanted}
-    with room_to_recurse():
+            raise UserError(
+                f"{model.name} has no such level; it has {', '.join(tensors)}.",
+                parameter="levels",
+                value=level,
+            )
+    outputs = {level: tensor for level, tensor in tensors.items() if level in requested}
+    with raised_recursion_limit():
         return keras.Model(model.input, outputs, name=f"{model.name}_pyramid")

@@ -1,4 +1,4 @@
-"""Loading a saved model with the layers of this package."""
+"""Loads saved models with the layers of this package."""
 
 import os
 
@@ -7,16 +7,16 @@ import keras
 # Registers the layers that a saved model may name.
 import keras_resnet.models.layers
 import keras_resnet.models.preprocessing  # noqa: F401
-from keras_resnet.models.deep import room_to_recurse
+from keras_resnet._utils.recursion import raised_recursion_limit
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
-    """A model from a `.keras` file, for inference or to train on.
+    """Loads a model from a `.keras` file, for inference or further training.
 
-    The same as `keras.saving.load_model`, once the layers of this package are known to Keras.
+    Does the same as `keras.saving.load_model`, after this package's layers have been registered with Keras.
 
     Raises:
-        ValueError: there is no such file, or it is no Keras model.
+        ValueError: there is no such file, or it is not a Keras model.
     """
-    with room_to_recurse():
+    with raised_recursion_limit():
         return keras.saving.load_model(path)

@@ -1,70 +1,70 @@
-"""Edits of a net that keep its function."""
+"""Edits of a model that keep its function."""
 
-import re
 from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
 
-from keras_resnet.models.deep import room_to_recurse
+from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.errors import UserError
+from keras_resnet.weights.names import parse_layer_name
 
-# The layers whose kernel has the output channels on its last axis and whose output BN may scale.
+# Layers whose kernel has the output channels on its last axis, so that BN can be folded into it.
 _FOLDABLE = (keras.layers.Conv2D, keras.layers.Dense)
-_NOT_FUNCTIONAL = "{} is not a Functional model; make it one, as keras.Model(inputs, outputs)."
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """An inference-only copy of a flat Functional model, with each BN folded into the layer before it.
+    """Returns an inference-only copy of a flat Functional model with each BN folded into the layer before.
 
-    A BN that directly follows a convolution or fully connected layer disappears, and that layer gets the
-    scaled kernel and a bias: same outputs in inference, fewer operations. A BN that follows anything else,
-    or a layer whose output is used elsewhere too, stays. The copy has its own weights; training it is
-    another thing than training the original, which has batch statistics.
+    A BN that directly follows a convolution or fully connected layer is removed, and that layer gets the
+    scaled kernel and a bias: the outputs in inference are the same, with fewer operations. A BN after
+    anything else, or after a layer whose output has other uses, stays. The copy has its own weights. It is
+    not equivalent for training, where the original normalizes by batch statistics.
 
     Raises:
-        ValueError: the model is not Functional.
+        UserError: the model is not Functional.
     """
-    return _folded(model, {})
+    return _fold(model, {})
 
 
 def inference_copy(model: keras.Model) -> keras.Model:
-    """`fold_batch_norm` in float32 from the first layer to the last, whatever policy the model has.
+    """Returns a copy as by `fold_batch_norm` that computes in float32, whatever policy the model has.
 
-    Its input is float32 as well, called "image": a Keras model that takes integers would cut off the
-    fractions of floats. For models with one input.
+    Its input, called "image", is float32 as well: a Keras model that takes integers would truncate floats.
+    For models with one input.
 
     Raises:
-        ValueError: the model is not Functional.
+        UserError: the model is not Functional.
     """
-    if not _is_functional(model):
-        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
+    _check_functional(model)
     image = keras.Input(model.inputs[0].shape[1:], dtype="float32", name="image")
-    # In the structure of the model's own input: a tensor or a list of one.
-    return _folded(model, {"dtype": "float32"}, keras.tree.map_structure(lambda _: image, model.input))
+    # Nested as the model's own input is: a tensor, or a list of one.
+    return _fold(model, {"dtype": "float32"}, keras.tree.map_structure(lambda _: image, model.input))
 
 
 def fully_convolutional(model: keras.Model) -> keras.Model:
-    """An inference-only copy that classifies every position of a larger image (section 3.4, reference 41).
+    """Returns an inference-only copy that classifies every position of a larger image (section 3.4).
 
-    The global pool becomes one of the window it had, and the fully connected layer behind it a 1x1
-    convolution: each output is what the net says of the part of the image below it, without cutting it out.
-    Of an image of the net's own size there is one position, with the net's own answer. BN is folded, and a
-    mean image is scaled as the image is. Everything in float32.
+    The global pool becomes a pool over windows of its former size, and the fully connected layer after it a
+    1x1 convolution: each output is the model's prediction for the part of the image at that position. An
+    image of the model's own size has one position, with the model's own output. BN is folded, and a mean
+    image is resized to the image. Everything is computed in float32.
 
-    Shapes: (N, H, W, C) -> (N, h, w, classes), h being ceil(H/s) - ceil(H'/s) + 1 for a net made for H' and a
-    total stride of s; the same for w.
+    Shapes: (N, H, W, C) -> (N, h, w, classes), where h = ceil(H/s) - ceil(H'/s) + 1 for a model with inputs
+    of height H' and a total stride of s; likewise w.
 
     Raises:
-        ValueError: the model is not Functional, has no global average pool over a map of known size, or has
+        UserError: the model is not Functional, has no global average pool over a map of known size, or has
             its channels first.
     """
-    if not _is_functional(model):
-        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
+    _check_functional(model)
     pools = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
     if len(pools) != 1 or None in pools[0].input.shape[1:] or pools[0].data_format != "channels_last":
-        raise ValueError(
-            f"{model.name} cannot be made fully convolutional: that takes one global average pool, over a "
-            "feature map of known size with its channels last."
+        raise UserError(
+            "cannot be made fully convolutional: that takes one global average pool, over a feature map of "
+            "known size with its channels last.",
+            parameter="model",
+            value=model.name,
         )
     window = pools[0].input.shape[1:3]
 
@@ -84,26 +84,28 @@ def fully_convolutional(model: keras.Model) -> keras.Model:
 
     image = keras.Input((None, None, model.inputs[0].shape[-1]), dtype="float32", name="image")
     inputs = keras.tree.map_structure(lambda _: image, model.input)
-    return _folded(model, {"dtype": "float32"}, inputs, replace)
+    return _fold(model, {"dtype": "float32"}, inputs, replace)
 
 
-def _folded(
+def _fold(
     model: keras.Model,
     changes: dict,
     inputs: object = None,
     replace: Callable[[keras.layers.Layer, dict], keras.layers.Layer | None] = lambda layer, config: None,
 ) -> keras.Model:
-    """The copy, with these changes in the config of each layer and, if given, on these inputs.
+    """Returns the copy.
 
     Args:
-        replace: takes a layer and the config of its copy; gives another copy, which takes the same weights
-            but for dimensions of 1, or None.
+        changes: to the config of each layer.
+        inputs: to build the copy upon; by default new ones like the model's.
+        replace: takes a layer and the config of its copy; returns a different layer, whose weights have the
+            same shapes but for dimensions of 1, or None for the usual copy.
     """
-    folded = _foldable(model)
+    folded = _find_foldable(model)
     bypassed = set(folded.values())
 
     def clone(layer):
-        # A net inside the net has layers with configs of their own.
+        # Nested models have layers with configs of their own.
         config = layer.get_config() if isinstance(layer, keras.Model) else {**layer.get_config(), **changes}
         if layer.name in folded:
             config["use_bias"] = True
@@ -112,7 +114,7 @@ def _folded(
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in bypassed else layer(*args, **kwargs)
 
-    with room_to_recurse():
+    with raised_recursion_limit():
         copy = keras.models.clone_model(model, inputs, clone_function=clone, call_function=call)
     for layer in copy.layers:
         if not layer.weights:
@@ -128,26 +130,31 @@ def _folded(
 
 
 def zero_gamma(model: keras.Model, blocks: Collection[str] | None = None) -> None:
-    """Set gamma of the last BN of residual branches to 0, so that each block begins as its shortcut.
+    """Sets gamma of the last BN of each residual branch to 0, so that each block starts as its shortcut.
 
-    Goyal et al. 2017, section 5.1. For nets called as this package's; a plain net stays as it is.
+    Goyal et al. 2017, section 5.1. For models with this package's layer names; a plain model is not changed.
 
     Args:
         blocks: names of the blocks (`conv2_block1`, ...); by default all.
     """
-    names = [layer.name for layer in model.layers]
-    for block in (name.removesuffix("_add") for name in names if name.endswith("_add")):
-        if blocks is not None and block not in blocks:
+    residual: set[str] = set()
+    branches: dict[str, dict[int, keras.layers.Layer]] = {}  # the BN layers of each block, by index
+    for layer in model.layers:
+        name = parse_layer_name(layer.name)
+        if name is None or name.block_name is None or (blocks is not None and name.block_name not in blocks):
             continue
-        branch = [name for name in names if re.fullmatch(rf"{re.escape(block)}_[1-9]_bn", name)]
-        gamma = model.get_layer(max(branch)).gamma
+        if name.kind == "add":
+            residual.add(name.block_name)
+        elif name.kind == "bn" and name.index:
+            branches.setdefault(name.block_name, {})[name.index] = layer
+    for block in residual:
+        gamma = branches[block][max(branches[block])].gamma
         gamma.assign(keras.ops.zeros_like(gamma))
 
 
-def _foldable(model: keras.Model) -> dict[str, str]:
-    """Name of the BN to fold, by the name of the layer that takes it in."""
-    if not _is_functional(model):
-        raise ValueError(_NOT_FUNCTIONAL.format(model.name))
+def _find_foldable(model: keras.Model) -> dict[str, str]:
+    """Returns the name of each BN to fold, by the name of the layer that it is folded into."""
+    _check_functional(model)
     users: dict[int, int] = {}
     producers: dict[int, keras.layers.Layer] = {}
     for layer in model.layers:
@@ -160,31 +167,36 @@ def _foldable(model: keras.Model) -> dict[str, str]:
     for bn in model.layers:
         if not isinstance(bn, keras.layers.BatchNormalization) or bn.renorm:
             continue
-        before = producers.get(id(bn.input))
+        producer = producers.get(id(bn.input))
         if (
-            isinstance(before, _FOLDABLE)
-            and before.activation is keras.activations.linear
+            isinstance(producer, _FOLDABLE)
+            and producer.activation is keras.activations.linear
             and users[id(bn.input)] == 1
-            and _normalises_channels(bn, before)
+            and _normalizes_channels(bn, producer)
         ):
-            pairs[before.name] = bn.name
+            pairs[producer.name] = bn.name
     return pairs
 
 
-def _is_functional(model: keras.Model) -> bool:
-    return bool(getattr(model, "inputs", None)) and not isinstance(model, keras.Sequential)
+def _check_functional(model: keras.Model) -> None:
+    if not getattr(model, "inputs", None) or isinstance(model, keras.Sequential):
+        raise UserError(
+            "is not a Functional model; make it one with keras.Model(inputs, outputs).",
+            parameter="model",
+            value=model.name,
+        )
 
 
-def _normalises_channels(bn: keras.layers.BatchNormalization, before: keras.layers.Layer) -> bool:
-    rank = len(before.output.shape)
-    channels_first = getattr(before, "data_format", None) == "channels_first"
+def _normalizes_channels(bn: keras.layers.BatchNormalization, producer: keras.layers.Layer) -> bool:
+    rank = len(producer.output.shape)
+    channels_first = getattr(producer, "data_format", None) == "channels_first"
     return bn.axis % rank == (1 if channels_first else rank - 1)
 
 
 def _folded_weights(
     layer: keras.layers.Layer, bn: keras.layers.BatchNormalization
 ) -> tuple[np.ndarray, np.ndarray]:
-    """gamma * (W x + b - mean) / sqrt(variance + epsilon) + beta, as a kernel and a bias."""
+    """Returns gamma * (W x + b - mean) / sqrt(variance + epsilon) + beta as a kernel and a bias."""
     mean, variance = _array(bn.moving_mean), _array(bn.moving_variance)
     scale = (_array(bn.gamma) if bn.scale else 1) / np.sqrt(variance + bn.epsilon)
     shift = _array(bn.beta) if bn.center else 0

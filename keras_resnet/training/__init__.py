@@ -1,4 +1,4 @@
-"""From a net and batches to a trained net, on one device or many, interrupted and resumed."""
+"""Trains a model on one device or many, and resumes what was interrupted."""
 
 from typing import TYPE_CHECKING
 
@@ -6,21 +6,23 @@ from keras_resnet._lazy import lazy_names
 
 if TYPE_CHECKING:
     from keras_resnet.training.checkpoint import Checkpoints
-    from keras_resnet.training.feed import TrainingData
+    from keras_resnet.training.input import ResumableData
     from keras_resnet.training.loop import train
     from keras_resnet.training.recipes import RECIPES, Recipe
+    from keras_resnet.training.state import TrainState
 
-__all__ = ["RECIPES", "Checkpoints", "Recipe", "TrainingData", "train"]
+__all__ = ["RECIPES", "Checkpoints", "Recipe", "ResumableData", "TrainState", "train"]
 
-# Type checkers, which read the imports above, would take any name for one that this gives.
+# Not for type checkers, which read the imports above: with a `__getattr__` they would accept any name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "Checkpoints": "keras_resnet.training.checkpoint",
-            "TrainingData": "keras_resnet.training.feed",
+            "ResumableData": "keras_resnet.training.input",
             "train": "keras_resnet.training.loop",
             "RECIPES": "keras_resnet.training.recipes",
             "Recipe": "keras_resnet.training.recipes",
+            "TrainState": "keras_resnet.training.state",
         },
     )

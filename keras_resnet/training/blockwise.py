@@ -1,19 +1,18 @@
-"""A net traced block by block: equal blocks are traced once and called many times."""
+"""A model traced block by block: equal blocks are traced once and called many times."""
 
 import itertools
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_resnet.models.deep import room_to_recurse
+from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.models.layers import ZeroPaddingShortcut
+from keras_resnet.weights.names import parse_layer_name, stage_of
 
-_BLOCK = re.compile(r"([a-z]+\d+_block\d+)_")
-# Layers that are a function of their inputs and weights alone. Others, as dropout with its random state,
-# are called as Keras calls them, and so is synchronized BN, which talks to other devices.
+# Layers that are a function of their inputs and weights alone. Others, such as dropout with its random state,
+# are called as Keras calls them, and so is synchronized batch norm, which communicates with other devices.
 _PURE = (
     keras.layers.Activation,
     keras.layers.Add,
@@ -27,49 +26,52 @@ _PURE = (
 
 
 class BlockwiseModel(keras.Model):
-    """The layers and weights of another net, traced otherwise: train this one, and that one is trained.
+    """Shares the layers and weights of another model, and is traced in less time.
 
-    Keras calls a net layer by layer, and TensorFlow traces, differentiates and optimises each of the calls:
-    for minutes, of a net of 1202 layers. Here a block is a function of its input and its weights, and blocks
-    of equal layers and shapes share one function: what depth adds is a call. Layers are trained or frozen as
-    they are when this is made.
+    Training it trains the other model.
+
+    Keras calls a model layer by layer, and TensorFlow traces, differentiates and optimizes each call, which
+    takes minutes for a model of 1202 layers. Here a block is a function of its input and its weights, and
+    blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained
+    or frozen as they are at construction.
 
     Args:
-        net: a flat Functional model with one input and one output. Layers not named as in this package's
-            nets are called one by one.
-        rematerialized: stages (`conv2`, ...) whose blocks compute their inner activations again for the
-            gradients, instead of keeping them: about 1.3 times the work, and a fraction of the memory.
+        model: a flat Functional model with one input and one output. Layers not named like those of this
+            package are called one by one.
+        rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
+            instead of keeping them: about 1.3 times the work, and a fraction of the memory.
     """
 
-    def __init__(self, net: keras.Model, rematerialized: Collection[str] = ()):
-        with room_to_recurse():
-            super().__init__(net.inputs, net.outputs, name=net.name)
-        self._walk = _Walk(net, rematerialized)
+    def __init__(self, model: keras.Model, rematerialize: Collection[str] = ()):
+        with raised_recursion_limit():
+            super().__init__(model.inputs, model.outputs, name=model.name)
+        self._walk = _Walk(model, rematerialize)
 
     def call(self, inputs, training=None, mask=None):
         return self._walk(inputs, bool(training))
 
 
 class _Walk:
-    """From the input to the output of a net, over its blocks and the layers between them."""
+    """Computes a model from input to output: its blocks, and the layers between them."""
 
-    def __init__(self, net: keras.Model, rematerialized: Collection[str]):
-        (self._input,), (self._output,) = net.inputs, net.outputs
+    def __init__(self, model: keras.Model, rematerialize: Collection[str]):
+        (self._input,), (self._output,) = model.inputs, model.outputs
         self._parts: list[keras.layers.Layer | _Call] = []
         functions: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
-        layers = [layer for layer in net.layers if not isinstance(layer, keras.layers.InputLayer)]
+        layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
         for name, group in itertools.groupby(layers, _block_of):
             members = tuple(group)
             if name is None or not all(map(_is_pure, members)):
                 self._parts.extend(members)
                 continue
-            again = name.partition("_")[0] in rematerialized
+            recompute = stage_of(members[0].name) in rematerialize
             block = _Block(members)
-            function = functions.setdefault((again, block.kind()), block.as_function(again))
+            function = functions.setdefault((recompute, block.kind()), block.as_function(recompute))
             self._parts.append(_Call(block, function))
 
     def __call__(self, image: tf.Tensor, training: bool) -> tf.Tensor:
-        values = {id(self._input): image}
+        # As Keras does it for a Functional model: uint8 images become what the first layer takes.
+        values = {id(self._input): tf.cast(image, self._input.dtype)}
         for part in self._parts:
             if isinstance(part, _Call):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
@@ -79,7 +81,7 @@ class _Walk:
 
 
 class _Block:
-    """Layers with one input and one output between them."""
+    """Consecutive layers that together have one input and one output."""
 
     def __init__(self, layers: Sequence[keras.layers.Layer]):
         self._layers = layers
@@ -89,50 +91,51 @@ class _Block:
         (self.input,) = {id(tensor): tensor for tensor in read if id(tensor) not in inside}.values()
         self.trainable = [weight for layer in layers for weight in layer.trainable_variables]
         self.others = [weight for layer in layers for weight in layer.non_trainable_variables]
-        # Of the others those that training moves: BN's averages, but for a frozen BN.
+        # Those that training updates: the averages of batch norm, unless it is frozen.
         self.moving = [
             weight for layer in layers if layer.trainable for weight in layer.non_trainable_variables
         ]
 
     def kind(self) -> str:
-        """Equal for blocks that compute the same function of their input and weights.
+        """Returns a string that is equal for blocks that compute the same function.
 
-        What is frozen is a part of it, by the layers' configs: it sorts the weights, and says what BN does.
+        It includes what is frozen, by the layers' configs: that decides the order of the weights and the mode
+        of batch norm.
         """
-        places = {id(self.input): -1} | {id(layer.output): i for i, layer in enumerate(self._layers)}
+        positions = {id(self.input): -1} | {id(layer.output): i for i, layer in enumerate(self._layers)}
         parts = [str(self.input.shape)]
         for layer in self._layers:
-            sources = [places[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+            sources = [positions[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
             config = {key: value for key, value in layer.get_config().items() if key != "name"}
             parts.append(f"{type(layer).__name__} {sources} {layer.output.shape} {config}")
         return "\n".join(parts)
 
-    def as_function(self, rematerialized: bool) -> tf.types.experimental.PolymorphicFunction:
-        """(input, trainable weights, other weights, training) -> output, moving weights afterwards."""
+    def as_function(self, rematerialize: bool) -> tf.types.experimental.PolymorphicFunction:
+        """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
         def call(x, trainable, others, training):
             weights = zip(self.trainable + self.others, (*trainable, *others), strict=True)
             with keras.StatelessScope(state_mapping=list(weights)) as scope:
                 values = {id(self.input): x}
                 for layer in self._layers:
-                    # Said aloud: Keras' call context is gone when a gradient computes the block again.
+                    # Explicitly: Keras' call context is gone when a gradient recomputes the block.
                     if isinstance(layer, keras.layers.BatchNormalization):
                         _call_layer(layer, values, training=training)
                     else:
                         _call_layer(layer, values)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
-        def call_again(x, trainable, others, training):
-            # The flag is no tensor to differentiate by.
+        def call_recomputed(x, trainable, others, training):
+            # Without the flag, which is not a tensor to differentiate by.
             return tf.recompute_grad(lambda x, trainable, others: call(x, trainable, others, training))(
                 x, trainable, others
             )
 
-        return tf.function(call_again if rematerialized else call, autograph=False)
+        return tf.function(call_recomputed if rematerialize else call, autograph=False)
 
 
 class _Call:
-    """A block called through the function it shares with its equals."""
+    """A block called through the function that it shares with equal blocks."""
 
     def __init__(self, block: _Block, function: tf.types.experimental.PolymorphicFunction):
         self.block = block
@@ -143,9 +146,9 @@ class _Call:
             [tf.convert_to_tensor(weight) for weight in weights]
             for weights in (self.block.trainable, self.block.others)
         )
-        y, moved = self._function(x, trainable, others, training)
+        y, updated = self._function(x, trainable, others, training)
         if training:
-            for weight, value in zip(self.block.moving, moved, strict=True):
+            for weight, value in zip(self.block.moving, updated, strict=True):
                 weight.assign(value)
         return y
 
@@ -156,8 +159,8 @@ def _call_layer(layer: keras.layers.Layer, values: dict[int, tf.Tensor], **argum
 
 
 def _block_of(layer: keras.layers.Layer) -> str | None:
-    match = _BLOCK.match(layer.name)
-    return match and match[1]
+    name = parse_layer_name(layer.name)
+    return name.block_name if name else None
 
 
 def _is_pure(layer: keras.layers.Layer) -> bool:

@@ -1,13 +1,14 @@
-"""The state of a training in one file, written so that whatever happens the one before it stays whole.
+"""The state of a training in one file, written so that no failure can damage the file before it.
 
-A checkpoint is an `.npz` of plain arrays: each variable under its name, and JSON under `meta`. It is read
-without unpickling anything.
+A checkpoint is an `.npz` file of plain arrays: each variable under its name, and JSON under `meta`. Reading
+it unpickles nothing.
 """
 
 import contextlib
 import dataclasses
 import errno
 import json
+import logging
 import os
 import pathlib
 import re
@@ -18,22 +19,24 @@ from typing import Any
 
 import numpy as np
 
+from keras_resnet._utils.atomic import atomic_write
+from keras_resnet._utils.fingerprint import canonical, describe_differences
 from keras_resnet.errors import UserError
-from keras_resnet.files import atomic
 
 _NAME = "step-{:010}.npz"
 _PATTERN = re.compile(r"step-(\d{10})\.npz")
-_META = "meta"
+_META, _SETTINGS = "meta", "settings"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The contents of a checkpoint file.
 
     Args:
         path: of the file.
-        arrays: of each variable, by name.
-        meta: everything else, as JSON has it.
+        arrays: value of each variable, by name.
+        meta: everything else, as JSON stores it.
     """
 
     path: pathlib.Path
@@ -42,54 +45,68 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """A folder of checkpoints of one run: the last few, and the best.
+    """A folder with the checkpoints of one training: the last few, and the best.
 
     Args:
-        folder: made when the first one is written.
-        identity: what a run must have in common with a checkpoint to go on from it; plain values.
-        minutes: after which a new one is due.
-        keep: how many to keep, beside the best.
+        folder: made when the first checkpoint is written.
+        settings: what a checkpoint must have in common with a training to resume it: plain values, nested by
+            subject. `train` adds its own to the subjects "recipe" and "training".
+        minutes: after which another one is due.
+        keep: how many to keep, besides the best.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike,
-        identity: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         *,
         minutes: float = 10.0,
         keep: int = 2,
     ):
         self.folder = pathlib.Path(folder)
-        self._identity: dict[str, Any] = {}
-        self.identify(identity or {})
+        self._own_settings = self._settings = canonical(settings or {})
         self._seconds = 60 * minutes
         self._keep = keep
         self._written = time.monotonic()
         self.last: pathlib.Path | None = None
 
-    def identify(self, identity: Mapping[str, Any]) -> None:
-        """Add to what a run must have in common with a checkpoint."""
-        self._identity.update(json.loads(json.dumps(identity)))  # as it will be read again: no tuples
-
-    def latest(self) -> Checkpoint | None:
-        """The newest whole one; a damaged one is told of and passed over.
+    def identify_training(self, settings: Mapping[str, Any]) -> None:
+        """Adds the settings of a training, subject by subject, in place of those of an earlier one.
 
         Raises:
-            UserError: it is another run's; the message says what differs.
+            UserError: a subject of the settings is not a mapping.
+        """
+        merged = dict(self._own_settings)
+        for subject, values in canonical(settings).items():
+            own = merged.get(subject, {})
+            if not isinstance(own, Mapping):
+                raise UserError(
+                    f"{subject!r} must be a mapping, to which train adds what identifies a training.",
+                    parameter="settings",
+                    value=self._own_settings,
+                )
+            merged[subject] = {**own, **values}
+        self._settings = merged
+
+    def latest(self) -> Checkpoint | None:
+        """Returns the newest usable checkpoint, or None; a damaged one is skipped with a warning.
+
+        Raises:
+            UserError: it has other settings; the message lists what differs.
         """
         for path in reversed(self._paths()):
             try:
                 checkpoint = read_checkpoint(path)
             except ValueError as error:
-                print(f"WARNING: {error} It is passed over.", flush=True)
+                _LOG.warning("Skipping a checkpoint. %s", error)
                 continue
-            self._check_identity(checkpoint)
+            self._check_settings(checkpoint)
             self.last = path
             return checkpoint
         return None
 
-    def any_whole(self) -> bool:
-        """Whether one can be read."""
+    def any_valid(self) -> bool:
+        """Returns whether there is a checkpoint that can be read."""
         for path in reversed(self._paths()):
             with contextlib.suppress(ValueError):
                 read_checkpoint(path)
@@ -97,17 +114,19 @@ class Checkpoints:
         return False
 
     def due(self) -> bool:
-        """Whether the last one is old enough for another."""
+        """Returns whether the last checkpoint is old enough for another."""
         return time.monotonic() - self._written >= self._seconds
 
     def save(
         self, step: int, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], best: int | None = None
     ) -> bool:
-        """Write one, and remove those no longer needed. A full disk is told of, and what was there stays.
+        """Writes a checkpoint and removes those no longer needed.
+
+        On a full disk it logs a warning, and what was there stays.
 
         Args:
-            step: number of steps done, which names the file.
-            arrays: of each variable.
+            step: number of steps done; it names the file.
+            arrays: value of each variable.
             meta: everything else; plain values.
             best: step of the checkpoint that is kept as the best.
 
@@ -117,21 +136,22 @@ class Checkpoints:
         path = self.folder / _NAME.format(step)
         for left in self.folder.glob(".writing-*"):  # by a writer that was killed; there is one at a time
             shutil.rmtree(left, ignore_errors=True)
-        text = json.dumps({"identity": self._identity, **meta})
+        text = json.dumps({_SETTINGS: self._settings, **meta})
         try:
-            with atomic(path) as written, open(written, "wb") as file:
-                about = np.frombuffer(text.encode(), np.uint8)
-                np.savez(file, allow_pickle=False, **{_META: about, **arrays})
+            with atomic_write(path) as written, open(written, "wb") as file:
+                encoded = np.frombuffer(text.encode(), np.uint8)
+                np.savez(file, allow_pickle=False, **{_META: encoded, **arrays})
         except OSError as error:
-            print(
-                f"\nWARNING: the checkpoint {path} could not be written ({error.strerror or error}); "
-                f"{self.last or 'none'} is the last good one.",
-                flush=True,
+            _LOG.warning(
+                "The checkpoint %s could not be written (%s). Last good checkpoint: %s.",
+                path,
+                error.strerror or error,
+                self.last or "none",
             )
             self._written = time.monotonic()
             return False
         self.last, self._written = path, time.monotonic()
-        # Later ones are damaged, or training has gone back behind them.
+        # Later ones are damaged, or of steps that a rollback has undone.
         done = [old for old in self._paths() if old <= path]
         kept = {*done[-self._keep :], self.folder / _NAME.format(step if best is None else best)}
         for old in self._paths():
@@ -140,7 +160,7 @@ class Checkpoints:
         return True
 
     def clear(self) -> None:
-        """Remove all of them, and what an interrupted writer left."""
+        """Removes all checkpoints, and what an interrupted writer has left."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[pathlib.Path]:
@@ -148,26 +168,22 @@ class Checkpoints:
             return []
         return sorted(path for path in self.folder.iterdir() if _PATTERN.fullmatch(path.name))
 
-    def _check_identity(self, checkpoint: Checkpoint) -> None:
-        theirs = checkpoint.meta.get("identity", {})
-        differing = [
-            f"{key}={theirs.get(key)} and not {self._identity.get(key)}"
-            for key in {**theirs, **self._identity}
-            if theirs.get(key) != self._identity.get(key)
-        ]
-        if differing:
+    def _check_settings(self, checkpoint: Checkpoint) -> None:
+        differences = describe_differences(checkpoint.meta.get(_SETTINGS, {}), self._settings)
+        if differences:
             raise UserError(
-                f"{checkpoint.path} is a checkpoint of another training, with {'; '.join(differing)}; go on "
-                "with that one, or take another folder."
+                f"This checkpoint is of a different training: {differences}. Resume that training, or use "
+                "another folder.",
+                value=checkpoint.path,
             )
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """A checkpoint from its file.
+    """Reads a checkpoint file.
 
     Raises:
-        ValueError: the file is damaged or no checkpoint.
-        OSError: it cannot be read.
+        UserError: the file is damaged, or is not a checkpoint.
+        OSError: the file cannot be read.
     """
     path = pathlib.Path(path)
     try:
@@ -175,38 +191,40 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop(_META).tobytes())
     except MemoryError:
-        raise  # which is not the file's fault
+        raise  # not a fault of the file
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # nor is this; damage asks for places in the file that cannot be
+            raise  # nor is this; EINVAL comes from damage that makes NumPy seek to impossible positions
         # Whatever ZIP and NumPy make of damage.
-        told = str(error).split("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is damaged or no checkpoint ({told}).") from error
-    if not isinstance(meta, dict) or not isinstance(meta.get("identity", {}), dict):
-        raise ValueError(f"{path} is no checkpoint: its meta data are no JSON object.")
+        what = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(f"The file is damaged or not a checkpoint ({what}).", value=path) from error
+    if not isinstance(meta, dict) or not isinstance(meta.get(_SETTINGS, {}), dict):
+        raise UserError("The file is not a checkpoint: its metadata is not a JSON object.", value=path)
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ValueError(f"{path} is no checkpoint: it holds something else than arrays.")
+        raise UserError("The file is not a checkpoint: not all its contents are arrays.", value=path)
     return Checkpoint(path, arrays, meta)
 
 
 def check_arrays(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """See that a checkpoint has these variables and no others.
+    """Checks that a checkpoint has exactly these variables.
 
     Raises:
-        UserError: it has not; the first that differ are named.
+        UserError: it does not; the message names the first that differ.
     """
     found = {name: array.shape for name, array in checkpoint.arrays.items()}
     wrong = [
-        f"{name} {_shape(found.get(name))} and not {_shape(shapes.get(name))}"
+        f"{name} {_format_shape(found.get(name))} instead of {_format_shape(shapes.get(name))}"
         for name in {**shapes, **found}
         if found.get(name) != shapes.get(name)
     ]
     if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(
-            f"{checkpoint.path} is a checkpoint of another net: it has {'; '.join(wrong[:3])}"
-            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; remove it, or take another folder."
+            f"This checkpoint is of a different model, with {', '.join(wrong[:3])}{more}. Remove it, or use "
+            "another folder.",
+            value=checkpoint.path,
         )
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "nowhere" if shape is None else "x".join(map(str, shape)) or "a number"
+def _format_shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape)) or "scalar"

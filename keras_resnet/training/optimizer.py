@@ -1,4 +1,4 @@
-"""The paper's optimiser."""
+"""The paper's optimizer."""
 
 import keras
 import tensorflow as tf
@@ -12,13 +12,13 @@ class CoupledSGD(keras.optimizers.SGD):
         velocity' = momentum * velocity - learning_rate * gradient'
         weight'   = weight + velocity'
 
-    Keras' own `weight_decay` shrinks the weight beside the momentum, which is another method as soon as
-    there is momentum; a `kernel_regularizer` adds a term to the loss for each layer.
+    Keras' own `weight_decay` is decoupled from the momentum, which is another method as soon as there is
+    momentum; a `kernel_regularizer` adds a loss term for each layer.
 
     Args:
-        l2: the factor.
-        decay: "all": every weight decays, those of BN and the biases too, as in the authors' framework;
-            "kernels": those do not.
+        l2: the decay factor.
+        weight_decay_on: "all" decays every weight, those of batch norm and the biases too, as the authors'
+            framework does; "kernels" leaves those out.
     """
 
     def __init__(
@@ -26,19 +26,21 @@ class CoupledSGD(keras.optimizers.SGD):
         learning_rate: float = 0.1,
         momentum: float = 0.9,
         l2: float = 1e-4,
-        decay: str = "all",
+        weight_decay_on: str = "all",
         name: str = "coupled_sgd",
         **kwargs,
     ):
         super().__init__(learning_rate=learning_rate, momentum=momentum, name=name, **kwargs)
         self.l2 = l2
-        self.decay = decay
+        self.weight_decay_on = weight_decay_on
 
     def update_step(self, gradient, variable, learning_rate):
-        # Python operators, not keras.ops, and one kernel for velocity and weight: a net has hundreds of
-        # variables, and every operation a variable has is traced, optimised and scheduled for each.
+        # Python operators, not keras.ops, and one kernel for velocity and weight: a model has hundreds of
+        # variables, and each operation is traced, optimized and scheduled for every one of them.
         gradient = tf.cast(gradient, variable.dtype)
-        if self.decay == "all" or len(variable.shape) > 1:  # BN and biases have one dimension
+        if (
+            self.weight_decay_on == "all" or len(variable.shape) > 1
+        ):  # batch norm and biases have one dimension
             gradient += self.l2 * variable
         if not self.momentum or self.nesterov:
             super().update_step(gradient, variable, learning_rate)
@@ -53,4 +55,4 @@ class CoupledSGD(keras.optimizers.SGD):
         )
 
     def get_config(self):
-        return {**super().get_config(), "l2": self.l2, "decay": self.decay}
+        return {**super().get_config(), "l2": self.l2, "weight_decay_on": self.weight_decay_on}

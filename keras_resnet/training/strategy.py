@@ -11,10 +11,10 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
-from keras_resnet.training.interruption import Interrupted
+from keras_resnet.training.signals import Interrupted
 
 _EXAMPLE = '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}'
-# What TensorFlow makes of another worker that is gone.
+# What TensorFlow raises when another worker is gone.
 _LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -24,42 +24,44 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.UnknownError,
 )
-# The exit status that says so, by sysexits.h.
-_TRY_AGAIN = 75
+# EX_TEMPFAIL of sysexits.h: try again.
+_TEMPORARY_FAILURE = 75
 _TASKS = ("chief", "worker")
 
 
-class Place(NamedTuple):
-    """Which of how many machines ("workers") this process is on."""
+class WorkerInfo(NamedTuple):
+    """Which of how many workers (machines) this process is."""
 
     worker: int
     workers: int
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the one that writes files and tells the user."""
+        """Whether this is the worker that writes the files and logs."""
         return self.worker == 0
 
 
 def make_strategy(kind: str = "auto", devices: Sequence[str] = ()) -> tf.distribute.Strategy:
-    """The strategy of this kind.
+    """Returns a strategy for the devices to train on.
 
-    To be called before TensorFlow has computed anything, which several machines need.
+    Call it before TensorFlow has computed anything; several machines need that.
 
     Args:
-        kind: "none": one device; "mirrored": several devices of this machine; "multi_worker": those of all
-            machines that TF_CONFIG or a SLURM step names; "auto": what there is.
+        kind: "none" for one device; "mirrored" for several devices of this machine; "multi_worker" for those
+            of all machines that TF_CONFIG or a SLURM step lists; "auto" for whatever there is.
         devices: names of the devices for "mirrored"; by default every visible GPU.
 
     Raises:
-        UserError: there are no machines, or TF_CONFIG does not name them.
+        UserError: no machines are listed, TF_CONFIG is malformed, or TensorFlow is already running.
     """
     resolver = _cluster() if kind in ("auto", "multi_worker") else None
     if kind == "multi_worker" or (kind == "auto" and resolver is not None and not devices):
         if resolver is None:
             raise UserError(
-                f"--strategy=multi_worker needs to know the machines: set TF_CONFIG on each, as {_EXAMPLE}, "
-                "or start it by srun with several tasks."
+                f"needs a list of the machines; set TF_CONFIG on each of them, such as {_EXAMPLE}, or start "
+                "the processes by srun with several tasks.",
+                parameter="strategy",
+                value="multi_worker",
             )
         return _multi_worker(resolver)
     if kind == "none":
@@ -68,57 +70,57 @@ def make_strategy(kind: str = "auto", devices: Sequence[str] = ()) -> tf.distrib
     return _mirrored(devices) if len(devices) > 1 else tf.distribute.get_strategy()
 
 
-def place(strategy: tf.distribute.Strategy) -> Place:
-    """Where this process is among those of the strategy."""
+def worker_info(strategy: tf.distribute.Strategy) -> WorkerInfo:
+    """Returns which of the strategy's workers this process is."""
     resolver = strategy.cluster_resolver
     spec = resolver.cluster_spec().as_dict() if resolver else {}
     tasks = _tasks(spec)
     if len(tasks) < 2:
-        return Place(0, 1)
-    return Place(tasks.index((resolver.task_type, resolver.task_id)), len(tasks))
+        return WorkerInfo(0, 1)
+    return WorkerInfo(tasks.index((resolver.task_type, resolver.task_id)), len(tasks))
 
 
 @contextlib.contextmanager
-def others_may_be_lost(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """What happens inside needs the other workers; if one does not answer, this one ends with a sentence.
+def handle_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns the errors of a worker that stopped responding into `Interrupted`.
 
     Raises:
-        Interrupted: with the status that asks for another try.
+        Interrupted: with the exit status for temporary failures.
     """
     try:
         yield
     except _LOST as error:
-        if place(strategy).workers == 1:
+        if worker_info(strategy).workers == 1:
             raise
-        reason = next(iter((error.message or "no reason given").splitlines()))[:120]
+        reason = next(iter((error.message or "unknown reason").splitlines()))[:120]
         raise Interrupted(
-            f"another worker does not answer any more ({reason}); the same command on all of them goes on "
-            "from the last checkpoint.",
-            _TRY_AGAIN,
+            f"Another worker stopped responding ({reason}). Rerun the same command or call on all workers to "
+            "resume from the last checkpoint.",
+            _TEMPORARY_FAILURE,
         ) from error
 
 
-def total(strategy: tf.distribute.Strategy, value: float) -> float:
-    """The sum of the numbers that all devices' workers give; who gives one waits for the others."""
+def all_reduce_sum(strategy: tf.distribute.Strategy, value: float) -> float:
+    """Returns the sum of a value over all devices, each with its worker's; waits for all workers."""
 
     @tf.function
     def add():
         own = strategy.run(lambda: tf.constant(value, tf.float64))
         return strategy.reduce("SUM", own, axis=None)
 
-    with others_may_be_lost(strategy):
+    with handle_lost_workers(strategy):
         return float(add())
 
 
 def local_replicas(strategy: tf.distribute.Strategy) -> int:
-    """Number of the strategy's devices on this machine."""
-    return strategy.num_replicas_in_sync // place(strategy).workers
+    """Returns the number of the strategy's devices on this machine."""
+    return strategy.num_replicas_in_sync // worker_info(strategy).workers
 
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    # Once a process: TensorFlow numbers the collective operations of each strategy from the same start, and
-    # those of two strategies over the same devices are taken for one another.
+    # Once per process: TensorFlow numbers the collective operations of every strategy from the same start,
+    # and confuses those of two strategies over the same devices.
     return tf.distribute.MirroredStrategy(list(devices))
 
 
@@ -127,12 +129,14 @@ def _multi_worker(resolver: Any) -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
         raise UserError(
-            f"--strategy=multi_worker must be made before TensorFlow computes anything ({error})."
+            f"must be set up before TensorFlow computes anything ({error}).",
+            parameter="strategy",
+            value="multi_worker",
         ) from error
 
 
 def _cluster() -> Any:
-    """A resolver of the machines that the environment names, or None where it names fewer than two."""
+    """Returns a resolver of the machines listed in the environment, or None for fewer than two."""
     if os.environ.get("TF_CONFIG"):
         try:
             config = json.loads(os.environ["TF_CONFIG"])
@@ -141,18 +145,19 @@ def _cluster() -> Any:
             known = (task["type"], int(task["index"])) in tasks
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
-                f"TF_CONFIG must be JSON with a cluster and a task, as {_EXAMPLE}; "
-                f"got {os.environ['TF_CONFIG']}."
+                f"must be JSON with a cluster and a task, such as {_EXAMPLE}.",
+                value=f"TF_CONFIG={os.environ['TF_CONFIG']}",
             ) from error
         if not known:
+            listed = ", ".join(f"{kind} {index}" for kind, index in tasks)
             raise UserError(
-                f"TF_CONFIG: the task {task['type']} {task['index']} is not one of the cluster's: "
-                f"{', '.join(f'{kind} {index}' for kind, index in tasks)}."
+                f"The task {task['type']} {task['index']} is not in the cluster: {listed or 'no tasks'}.",
+                value=f"TF_CONFIG={os.environ['TF_CONFIG']}",
             )
         return tf.distribute.cluster_resolver.TFConfigClusterResolver() if len(tasks) > 1 else None
     count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
     if count > 1:
-        # Which GPUs a task sees is SLURM's to say; these numbers only give each task of a node its port.
+        # SLURM decides which GPUs a task may use; these numbers only give each task of a node its own port.
         return tf.distribute.cluster_resolver.SlurmClusterResolver(
             gpus_per_node=count, gpus_per_task=1, auto_set_gpu=False
         )
@@ -160,14 +165,14 @@ def _cluster() -> Any:
 
 
 def _tasks(cluster: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
-    """Type and number of each machine's task, the chief first."""
+    """Returns type and index of each machine's task, the chief first."""
     return [(kind, index) for kind in _TASKS for index in range(len(cluster.get(kind, ())))]
 
 
 def synchronize_batch_norm(model: keras.Model) -> None:
-    """Take batch statistics over all devices' images, not over each device's own as the paper did.
+    """Makes batch norm use the images of all devices, not those of each device as in the paper.
 
-    To be called before the model is trained for the first time.
+    Call it before the model is trained for the first time.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -1,10 +1,11 @@
-"""Published files: downloaded once and kept, whole and as published, or told in one sentence why not."""
+"""Downloads published files once, resumes broken downloads, and checks their hashes."""
 
 import contextlib
 import functools
 import hashlib
 import http.client
 import io
+import logging
 import os
 import pathlib
 import re
@@ -19,18 +20,21 @@ from collections.abc import Callable, Iterator
 from email.message import Message
 from typing import Any
 
+from keras_resnet._utils.atomic import replace_atomically
 from keras_resnet.errors import UserError
-from keras_resnet.files import put_in_place
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_SECONDS_WITHOUT_A_BYTE = 30.0
-# Before each further try of a download that broke off.
+_LOG = logging.getLogger(__name__)
+# Seconds without any data until a connection counts as broken.
+_TIMEOUT = 30.0
+# Seconds before each retry of a download that broke off.
 _PAUSES = (1.0, 3.0, 10.0)
-_SECONDS_BETWEEN_SHOWS = 0.1
+# Seconds between two updates of the progress on a terminal.
+_UPDATE_INTERVAL = 0.1
 _CHUNK = 1 << 20
 _HASHES: dict[str, Callable[[], Any]] = {
     "SHA-256": hashlib.sha256,
@@ -39,7 +43,7 @@ _HASHES: dict[str, Callable[[], Any]] = {
 
 
 def keras_home() -> pathlib.Path:
-    """Where Keras keeps its files, found as Keras does but without importing it."""
+    """Returns the folder where Keras keeps its files, found by Keras' rules but without importing it."""
     home = os.path.expanduser("~")
     default = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     return pathlib.Path(os.environ.get("KERAS_HOME", default)).expanduser()
@@ -53,84 +57,92 @@ def fetch(
     md5: str | None = None,
     what: str,
 ) -> pathlib.Path:
-    """The published file at `path`; it is downloaded if it is not there.
+    """Returns the path of a published file, and downloads it first if it is not there.
 
-    How far it is goes to stderr: on a terminal with the speed and the time left, elsewhere a line at each
-    tenth of the way. Until it is whole and verified it is called `path` with ".part", and a download that
-    breaks off goes on from there, the next time as well. Several processes may ask for the same file at the
-    same time.
+    Progress goes to stderr with speed and time left if that is a terminal, and to the log at each tenth
+    otherwise. Until the file is complete and verified it is called `path` with ".part"; a download that broke
+    off resumes from there, in a later process as well. Several processes may fetch the same file at once.
 
     Args:
         url: http or https.
-        path: of the file; its folder is made.
-        sha256: hexadecimal digits of the hash, or its first ones; this or the other one is needed.
+        path: of the file; its folder is created.
+        sha256: hexadecimal digits of the hash, all or the first ones. This or `md5` is required.
         md5: hexadecimal digits of the hash.
-        what: the file is, to begin a sentence with.
+        what: name of the content, for messages.
 
     Raises:
-        UserError: no connection, another file than the published one, or no place for it.
-        ValueError: there is no hash.
+        UserError: no hash was given, the download failed, the file is not the published one, or it cannot be
+            stored.
     """
     path = pathlib.Path(path)
     hashes = {name: digits.lower() for name, digits in (("SHA-256", sha256), ("MD5", md5)) if digits}
     if not hashes:
-        raise ValueError(f"The hash of {url} is needed: what comes is not trusted without.")
+        raise UserError(
+            f"required, or md5: a download of {url} without a hash is not trusted.",
+            parameter="sha256",
+        )
     try:
         if not path.exists() and _download(url, path, hashes, what):
             return path
-        difference = _difference(path, hashes)
+        difference = _hash_difference(path, hashes)
     except OSError as error:
         raise UserError(
-            f"{what} cannot be kept at {path} ({_reason(error)}); make room there, or give a folder that can "
-            "be read and written."
+            f"{what} cannot be stored here ({_reason(error)}); free some space, or use a folder that can be "
+            "read and written.",
+            value=path,
         ) from error
     if difference:
         raise UserError(
-            f"{path} is not the published file: {difference}; remove it and it is downloaded anew, or put "
-            "the right one there."
+            f"is not the published file: {difference}; remove it to download it again, or put the published "
+            "file there.",
+            value=path,
         )
     return path
 
 
 class _Failure(Exception):
-    """No answer, or none that is of use."""
+    """The server could not be reached, or its response is of no use."""
 
 
-class _BrokenOff(_Failure):
-    """A part of the file came, and no more."""
+class _ConnectionLost(_Failure):
+    """The connection broke off after a part of the file."""
 
 
 def _download(url: str, path: pathlib.Path, hashes: dict[str, str], what: str) -> bool:
-    """Put the file in its place, or give False where another process did meanwhile."""
+    """Downloads and verifies the file; returns False if another process has done so meanwhile."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise UserError(
-            f"{what} cannot be downloaded from {url}, which is neither https nor http; put it at {path}."
+            f"{what} can be downloaded by https and http alone; put the file at {path}.",
+            parameter="url",
+            value=url,
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _part_of(path, what) as part:
+    with _locked_part(path, what) as part:
         if path.exists():
             return False
         try:
-            _to_the_end(url, part, what)
+            _download_with_retries(url, part, what)
         except _Failure as error:
             raise UserError(
-                f"{what} cannot be downloaded ({error}); with a connection it is downloaded by itself, or "
-                f"put the file of {url} at {path}."
+                f"{what} could not be downloaded ({error}); try again with a connection, or put the file at "
+                f"{path}.",
+                value=url,
             ) from error
-        if difference := _difference(part, hashes):
+        if difference := _hash_difference(part, hashes):
             _remove(part)
             raise UserError(
-                f"{what} cannot be downloaded, as {url} gives another file than the published one "
-                f"({difference}); try another network, or put the right file at {path}."
+                f"{what} could not be downloaded: this address returns a different file than the published "
+                f"one ({difference}); try another network, or put the published file at {path}.",
+                value=url,
             )
         _etag_of(part).unlink(missing_ok=True)
-        put_in_place(part, path)
+        replace_atomically(part, path)
     return True
 
 
 @contextlib.contextmanager
-def _part_of(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
-    """The name for the unfinished file, which no other process writes to meanwhile."""
+def _locked_part(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
+    """Yields the path for the unfinished file, and keeps other processes from writing to it."""
     part = path.with_name(f"{path.name}.part")
     lock = _lock(part, what)
     if lock is None:
@@ -138,19 +150,19 @@ def _part_of(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     try:
         yield part
     except OSError:
-        _remove(part)  # so that a full disk is not left full
+        _remove(part)  # do not leave a full disk full
         raise
     finally:
         if lock is None:
             _remove(part)
         else:
-            if _is_at(lock, part) and not _size(part):
+            if _is_file_at(lock, part) and not _size(part):
                 _remove(part)
             os.close(lock)
 
 
 def _lock(part: pathlib.Path, what: str) -> int | None:
-    """Keep other processes away until the descriptor is closed; None where there are no locks."""
+    """Waits for an exclusive lock, held until the descriptor is closed; None where there are no locks."""
     if fcntl is None:
         return None
     while True:
@@ -158,51 +170,51 @@ def _lock(part: pathlib.Path, what: str) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _to_stderr(f"{what}: another process is downloading it; waiting for that")
+            _LOG.info("%s: another process is downloading it; waiting for that", what)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # some network file systems
+        except OSError:  # some network file systems have no locks
             os.close(descriptor)
             _remove(part)
             return None
-        # The process before may have put the file in its place, or removed it.
-        if _is_at(descriptor, part):
+        # The previous holder may have moved the file to its final path, or removed it.
+        if _is_file_at(descriptor, part):
             return descriptor
         os.close(descriptor)
 
 
-def _is_at(descriptor: int, part: pathlib.Path) -> bool:
+def _is_file_at(descriptor: int, part: pathlib.Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.stat(part))
     return False
 
 
-def _to_the_end(url: str, part: pathlib.Path, what: str) -> None:
-    """Download what is missing, in several tries once the file has begun to come."""
+def _download_with_retries(url: str, part: pathlib.Path, what: str) -> None:
+    """Downloads what is missing; retries once the server has sent a part of it."""
     pauses = iter(_PAUSES)
-    began = False
+    has_started = False
     while True:
         try:
-            return _go_on(url, part, what)
+            return _resume(url, part, what)
         except _Failure as error:
-            began = began or isinstance(error, _BrokenOff)
+            has_started = has_started or isinstance(error, _ConnectionLost)
             pause = next(pauses, None)
-            if pause is None or not began:
+            if pause is None or not has_started:
                 raise
         time.sleep(pause)
 
 
-def _go_on(url: str, part: pathlib.Path, what: str) -> None:
-    """Download what is missing."""
+def _resume(url: str, part: pathlib.Path, what: str) -> None:
+    """Downloads what is missing, from the end of the part on."""
     etag = _etag_of(part).read_text() if _etag_of(part).exists() else None
     start = _size(part)
-    with _ask(url, start, etag) as response:
+    with _request(url, start, etag) as response:
         if start and response.status != 200:
-            first, total = _range(response.headers)
+            first, total = _content_range(response.headers)
             if response.status == 416 and total == start:
                 return
             if response.status != 206 or first != start:
                 os.truncate(part, 0)
-                return _go_on(url, part, what)
+                return _resume(url, part, what)
         elif response.status == 200:
             start, total = 0, response.length
         else:
@@ -217,12 +229,12 @@ def _go_on(url: str, part: pathlib.Path, what: str) -> None:
         finally:
             progress.end()
     if total is not None and size != total:
-        raise _BrokenOff(f"the connection broke off after {_mb(size)} of {_mb(total)}")
+        raise _ConnectionLost(f"the connection broke off after {_mb(size)} of {_mb(total)}")
 
 
-def _ask(url: str, start: int, etag: str | None) -> http.client.HTTPResponse:
-    """Ask for a file from a byte on."""
-    # A compressed answer would have another length; some servers refuse urllib's name.
+def _request(url: str, start: int, etag: str | None) -> http.client.HTTPResponse:
+    """Requests a file from a byte on."""
+    # A compressed response would have another length; some servers refuse urllib's user agent.
     headers = {"User-Agent": "keras-resnet", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -230,7 +242,7 @@ def _ask(url: str, start: int, etag: str | None) -> http.client.HTTPResponse:
             headers["If-Range"] = etag
     try:
         response = urllib.request.build_opener(_Redirects()).open(
-            urllib.request.Request(url, headers=headers), timeout=_SECONDS_WITHOUT_A_BYTE
+            urllib.request.Request(url, headers=headers), timeout=_TIMEOUT
         )
     except urllib.error.HTTPError as error:
         if error.code != 416:
@@ -252,60 +264,62 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _range(headers: Message) -> tuple[int | None, int | None]:
-    """Of `Content-Range: bytes first-last/total`, or `bytes */total`: the first byte and the total."""
+def _content_range(headers: Message) -> tuple[int | None, int | None]:
+    """Parses `Content-Range: bytes first-last/total`, or `bytes */total`: the first byte and the total."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", headers["Content-Range"] or "")
     first, total = match.groups() if match else (None, None)
     return int(first) if first else None, int(total) if total else None
 
 
 def _receive(response: http.client.HTTPResponse, file: io.FileIO, size: int, progress: "_Progress") -> int:
-    """Append what comes to a file of that size; its size then."""
+    """Appends the response to a file of this size; returns its new size."""
     while True:
         try:
             chunk = response.read1(_CHUNK)
         except (OSError, http.client.HTTPException) as error:
-            raise _BrokenOff(f"{_reason(error)} after {_mb(size)}") from error
+            raise _ConnectionLost(f"{_reason(error)} after {_mb(size)}") from error
         if not chunk:
             return size
         size += len(chunk)
         while chunk:
             chunk = chunk[file.write(chunk) :]
-        progress.show(size)
+        progress.update(size)
 
 
 class _Progress:
-    """On a terminal a line that is written over and over, elsewhere a line at each tenth of the way."""
+    """Rewrites one line on a terminal; logs a line at each tenth elsewhere."""
 
     def __init__(self, what: str, start: int, total: int | None):
         self._what, self._start, self._total = what, start, total
-        self._over = sys.stderr.isatty()
-        self._began = time.monotonic()
-        self._shown: float | None = None
+        self._is_terminal = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._updated: float | None = None
         self._tenth = self._tenths(start)
 
-    def show(self, size: int) -> None:
-        """So many bytes are there."""
+    def update(self, size: int) -> None:
+        """Reports the number of bytes received so far."""
         now = time.monotonic()
-        if self._over:
-            if self._shown is None or size == self._total or now - self._shown >= _SECONDS_BETWEEN_SHOWS:
-                self._shown = now
+        if self._is_terminal:
+            if self._updated is None or size == self._total or now - self._updated >= _UPDATE_INTERVAL:
+                self._updated = now
                 width = shutil.get_terminal_size().columns - 1
-                print(f"\r{self._line(size, now)[:width]:<{width}}", end="", file=sys.stderr, flush=True)
+                sys.stderr.write(f"\r{self._line(size, now)[:width]:<{width}}")
+                sys.stderr.flush()
         elif self._tenths(size) > self._tenth:
             self._tenth = self._tenths(size)
-            _to_stderr(self._line(size, now))
+            _LOG.info("%s", self._line(size, now))
 
     def end(self) -> None:
-        """What follows is on a line of its own."""
-        if self._shown is not None:
-            print(file=sys.stderr, flush=True)
+        """Ends the line on a terminal."""
+        if self._updated is not None:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
 
     def _tenths(self, size: int) -> int:
         return 10 * size // self._total if self._total else 0
 
     def _line(self, size: int, now: float) -> str:
-        speed = (size - self._start) / max(now - self._began, 1e-3)
+        speed = (size - self._start) / max(now - self._started, 1e-3)
         if self._total is None:
             return f"{self._what}: {_mb(size)}, {_mb(speed)}/s"
         left = round((self._total - size) / speed)
@@ -315,7 +329,7 @@ class _Progress:
         )
 
 
-def _difference(path: pathlib.Path, hashes: dict[str, str]) -> str | None:
+def _hash_difference(path: pathlib.Path, hashes: dict[str, str]) -> str | None:
     for name, digits in hashes.items():
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, _HASHES[name]).hexdigest()
@@ -325,7 +339,7 @@ def _difference(path: pathlib.Path, hashes: dict[str, str]) -> str | None:
 
 
 def _keep_etag(part: pathlib.Path, etag: str | None) -> None:
-    # A weak one does not say that every byte is the same.
+    # A weak tag does not promise that every byte is the same.
     if etag and etag.startswith('"'):
         _etag_of(part).write_text(etag)
     else:
@@ -337,7 +351,7 @@ def _etag_of(part: pathlib.Path) -> pathlib.Path:
 
 
 def _remove(part: pathlib.Path) -> None:
-    # In this order, for without the part its name is another process's to take.
+    # In this order: once the part is gone, another process may use its name.
     _etag_of(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
@@ -353,7 +367,3 @@ def _reason(error: Exception) -> str:
 
 def _mb(size: float) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

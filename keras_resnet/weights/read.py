@@ -1,4 +1,4 @@
-"""Any file of weights, as arrays under the names of this package."""
+"""Opens any supported weights file as arrays under this package's names."""
 
 import contextlib
 import dataclasses
@@ -7,51 +7,70 @@ import pathlib
 from collections.abc import Iterator
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights import layouts
-from keras_resnet.weights.keras_config import read_config
+from keras_resnet.weights import conventions
+from keras_resnet.weights.formats.keras_config import read_config
 
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".safetensors", ".pth", ".pt")
 
 
 def check_file(path: str | os.PathLike) -> None:
-    """Refuse what is no file of weights by its name.
+    """Checks that a file exists and has the suffix of a weights file.
 
     Raises:
-        UserError: there is no such file, or it has another suffix.
+        UserError: it does not.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path}: there is no such file; give one that ends in {', '.join(SUFFIXES)}.")
+        raise UserError(f"there is no such file; give one that ends in {', '.join(SUFFIXES)}.", value=path)
     if not os.fspath(path).endswith(SUFFIXES):
-        raise UserError(f"{path} is no file of weights that can be read: those end in {', '.join(SUFFIXES)}.")
+        raise UserError(
+            f"is not a weights file that can be read: they end in {', '.join(SUFFIXES)}.", value=path
+        )
 
 
 @contextlib.contextmanager
-def open_weights(path: str | os.PathLike) -> Iterator[layouts.Named]:
-    """The arrays of a file, read when asked for, as long as this is open.
+def open_weights(path: str | os.PathLike) -> Iterator[conventions.NamedArrays]:
+    """Opens a weights file; its arrays can be read inside the `with` block.
 
     Raises:
-        UserError: it is damaged, of another kind, or would have to run code to be read.
+        UserError: the file is damaged, belongs to another kind of network, or would have to run code.
     """
     check_file(path)
     suffix = pathlib.Path(path).suffix
     own = os.fspath(path).endswith((".weights.h5", ".keras"))
     torch = suffix in (".pth", ".pt", ".safetensors")
-    # Each takes a library that the others do not need.
+    # Each format needs a library that the others do not.
     if suffix == ".safetensors":
-        from keras_resnet.weights.safetensors_file import open_safetensors_file as opened
-        from keras_resnet.weights.safetensors_file import pixels_beside
+        from keras_resnet.weights.formats.safetensors import open_safetensors as open_file
     elif torch:
-        from keras_resnet.weights.torch_file import open_torch_file as opened
+        from keras_resnet.weights.formats.torch import open_torch as open_file
     else:
-        from keras_resnet.weights.hdf5_file import open_hdf5_file as opened
-    with opened(path) as stored:
-        found = layouts.named(stored, path, torch=torch, own=own)
-        if suffix == ".safetensors" and (beside := pixels_beside(path)):
-            found = dataclasses.replace(found, layout=dataclasses.replace(found.layout, pixels=beside))
-        if suffix == ".keras":
-            told = read_config(path)
-            layout = dataclasses.replace(
-                found.layout, variant=told.variant, plain=told.plain, pixels=told.pixels
-            )
-            found = dataclasses.replace(found, layout=layout, size=told.size)
-        yield found
+        from keras_resnet.weights.formats.hdf5 import open_hdf5 as open_file
+    with open_file(path) as stored:
+        named = conventions.rename_arrays(stored, path, torch=torch, own=own)
+        if suffix == ".safetensors":
+            named = _with_timm_config(named, path)
+        elif suffix == ".keras":
+            named = _with_keras_config(named, path)
+        yield named
+
+
+def _with_timm_config(named: conventions.NamedArrays, path: str | os.PathLike) -> conventions.NamedArrays:
+    from keras_resnet.weights.formats.timm_config import read_timm_config
+
+    config = read_timm_config(path)
+    if config is None:
+        return named
+    convention = dataclasses.replace(
+        named.convention,
+        normalization=config.normalization,
+        eval=config.eval,
+    )
+    return dataclasses.replace(named, convention=convention)
+
+
+def _with_keras_config(named: conventions.NamedArrays, path: str | os.PathLike) -> conventions.NamedArrays:
+    info = read_config(path)
+    convention = dataclasses.replace(
+        named.convention, variant=info.variant, plain=info.plain, normalization=info.normalization
+    )
+    return dataclasses.replace(named, convention=convention, size=info.size)

@@ -6,19 +6,20 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-from damage import answer_or_none, budget, damaged, with_right_checksums
+from helpers.damage import answer_or_none, budget, damaged, with_right_checksums
+from helpers.pictures import animation, encoded, small
 from hypothesis import event, given
 from hypothesis import strategies as st
-from pictures import animation, encoded, small
 
-from keras_resnet.data import augment, sources
-from keras_resnet.data.bad_images import BadImages
-from keras_resnet.data.decode import box_view, decode
-from keras_resnet.data.picture import seen_picture
+from keras_resnet.data.decode_errors import DecodeErrors
+from keras_resnet.data.images import augment
+from keras_resnet.data.images.decode import decode, decode_resize_box
+from keras_resnet.data.images.pillow import preprocess_image
+from keras_resnet.data.input_spec import InputSpec, InputTransform
+from keras_resnet.data.load import load_dataset
 from keras_resnet.data.pipeline import Pipeline
-from keras_resnet.data.shown import centre, five_crops
-from keras_resnet.data.validate import findings
-from keras_resnet.data.view import View
+from keras_resnet.data.test_views import five_crops, transform_image
+from keras_resnet.data.tools.validate import find_issues
 
 SIZE = 16
 PHOTO = small(0, 24, 18)
@@ -46,7 +47,9 @@ DAMAGED = WHOLE.flatmap(damaged).flatmap(lambda file: st.sampled_from([file, wit
 @budget(400)
 @given(DAMAGED, st.sampled_from([1, 3]), st.booleans())
 def test_a_picture_is_seen_or_refused(file, channels, whole):
-    seen = answer_or_none(seen_picture, file, SIZE, channels, whole=whole, name="it")
+    seen = answer_or_none(
+        preprocess_image, file, InputSpec(SIZE, channels, "squash" if whole else "center"), name="it"
+    )
     if seen is not None:
         assert seen.shape == (SIZE, SIZE, channels)
         assert seen.dtype == np.uint8
@@ -58,7 +61,7 @@ def test_validation_ends_with_findings(file, suffix):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, f"it{suffix}")
         path.write_bytes(file)
-        found = findings(path)
+        found = find_issues(path)
     assert all(finding.path == path and finding.kind for finding in found)
     event("unusable" if any(finding.unusable for finding in found) else "usable")
 
@@ -68,13 +71,13 @@ def _views():
     """What training and tests make of a file, and which shape it has, by name."""
 
     def box(shape):
-        return augment.paper_box(shape, SIZE, tf.constant([0.3, 0.99, 0.5]))
+        return augment.scale_jitter_box(shape, SIZE, tf.constant([0.3, 0.99, 0.5]))
 
     views = {
         "all of it": (lambda file: decode(file, 3), (None, None, 3)),
-        "in grey": (lambda file: centre(file, SIZE, True, 1), (SIZE, SIZE, 1)),
-        "crop": (lambda file: box_view(file, box, SIZE, 3), (SIZE, SIZE, 3)),
-        "five crops": (lambda file: five_crops(file, SIZE, 3), (5, SIZE, SIZE, 3)),
+        "in grey": (lambda file: transform_image(file, InputSpec(SIZE, 1)), (SIZE, SIZE, 1)),
+        "crop": (lambda file: decode_resize_box(file, box, SIZE, 3), (SIZE, SIZE, 3)),
+        "five crops": (lambda file: five_crops(file, InputSpec(SIZE)), (5, SIZE, SIZE, 3)),
     }
     one_file = [tf.TensorSpec((), tf.string)]
     return {name: (tf.function(view, one_file), shape) for name, (view, shape) in views.items()}
@@ -95,14 +98,18 @@ def test_every_view_has_its_shape_or_is_an_error_of_its_operation(file):
 
 def _seen_in_training_and_tests(folder, whole):
     """Shapes of an epoch's batches, how many they should be, images tested and left out of the tests."""
-    images = Pipeline(sources.find(folder), View(SIZE, whole, mirrored=True), BadImages("skip", 0.9))
+    images = Pipeline(
+        load_dataset(folder),
+        InputTransform(InputSpec(SIZE, 3, "squash" if whole else "center"), hflip=True),
+        DecodeErrors("skip", 0.9),
+    )
     mean = images.mean(per_pixel=False)
-    with images.bad_images.told():
-        shapes = [batch.shape for batch, _ in images.training_batches(2, 1, mean).as_numpy_iterator()]
-    before = images.bad_images.skipped
-    with images.bad_images.told():
-        tested = sum(len(labels) for _, labels in images.evaluation_batches(5).as_numpy_iterator())
-    return shapes, images.steps_per_epoch(2), tested, images.bad_images.skipped - before
+    with images.decode_errors.translate():
+        shapes = [batch.shape for batch, _ in images.train_batches(2, 1, mean).as_numpy_iterator()]
+    before = images.decode_errors.skipped
+    with images.decode_errors.translate():
+        tested = sum(len(labels) for _, labels in images.validation_batches(5).as_numpy_iterator())
+    return shapes, images.steps_per_epoch(2), tested, images.decode_errors.skipped - before
 
 
 @budget(1, share=1 / 500)

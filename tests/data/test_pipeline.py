@@ -4,24 +4,26 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from pictures import PHOTOS, encoded
+from helpers.errors import refused
+from helpers.pictures import PHOTOS, encoded
 
-from keras_resnet.data import digits, pipeline, sources
-from keras_resnet.data.arrays import split_of_arrays
-from keras_resnet.data.mixing import Mixing
+from keras_resnet.data import pipeline
+from keras_resnet.data.batch_augment import BatchAugment
+from keras_resnet.data.dataset import Dataset, Split
+from keras_resnet.data.input_spec import InputSpec, InputTransform
+from keras_resnet.data.load import load_dataset
 from keras_resnet.data.pipeline import Pipeline
-from keras_resnet.data.source import Source, Split
-from keras_resnet.data.view import View
-from keras_resnet.errors import UserError
+from keras_resnet.data.sources import digits
+from keras_resnet.data.sources.arrays import split_from_arrays
 
-DIGITS = sources.find("digits")
-WHOLE = View(8, whole=True, mirrored=False)
-CROP = View(32, whole=False, mirrored=True)
+DIGITS = load_dataset("digits")
+SQUASH = InputTransform(InputSpec(8, 1), hflip=False)
+CROP = InputTransform(InputSpec(32, 3, "center"), hflip=True)
 NO_MEAN = np.zeros((8, 8, 1), "float32")
 
 
 def _files(name, size, labels=2):
-    """The two photographs in turn, as JPEG files, each image labelled with its number modulo `labels`."""
+    """The two photographs in turn, as JPEG files, each image labeled with its number modulo `labels`."""
     contents = tf.constant([encoded(photo[::4, ::4]) for photo in PHOTOS])
 
     def read(key, start=0, step=1):
@@ -34,14 +36,14 @@ def _files(name, size, labels=2):
     return Split(name, size, read, str)
 
 
-PHOTOGRAPHS = Source(
-    "photographs", ("church", "flower"), (None, None, 3), _files("train", 14), _files("test", 2), True
+PHOTOGRAPHS = Dataset(
+    "photographs", ("church", "flower"), (None, None, 3), _files("train", 14), _files("val", 2), True
 )
 # Labels that tell which image each is.
 NUMBERED = dataclasses.replace(PHOTOGRAPHS, train=_files("train", 24, labels=24))
-NUMBERED_WHOLE = dataclasses.replace(
+NUMBERED_SQUASH = dataclasses.replace(
     DIGITS,
-    train=split_of_arrays("train", digits.load("train")[0][:24], np.arange(24)),
+    train=split_from_arrays("train", digits.load("train")[0][:24], np.arange(24)),
 )
 
 
@@ -57,35 +59,36 @@ def _labels(batches):
     return [label for _, labels in _list(batches) for label in labels.tolist()]
 
 
-def test_evaluation_batches_have_every_image_once_in_order():
-    batches = _list(Pipeline(DIGITS, WHOLE).evaluation_batches(100))
+def test_validation_batches_have_every_image_once_in_order():
+    batches = _list(Pipeline(DIGITS, SQUASH).validation_batches(100))
     images, labels = digits.load("test")
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
     np.testing.assert_array_equal(np.concatenate([batch[1] for batch in batches]), labels)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 8])
-def test_workers_share_the_evaluation_images(workers):
-    pipe = Pipeline(DIGITS, WHOLE)
-    (images, labels), *rest = _list(pipe.evaluation_batches(355))
+def test_workers_share_the_validation_images(workers):
+    pipe = Pipeline(DIGITS, SQUASH)
+    (images, labels), *rest = _list(pipe.validation_batches(355))
     assert not rest
     for worker in range(workers):
-        shares = _list(pipe.evaluation_batches(100, worker=worker, workers=workers))
+        shares = _list(pipe.validation_batches(100, worker=worker, workers=workers))
         np.testing.assert_array_equal(np.concatenate([share[0] for share in shares]), images[worker::workers])
         np.testing.assert_array_equal(np.concatenate([share[1] for share in shares]), labels[worker::workers])
 
 
 @pytest.mark.parametrize(
-    ("source", "view", "shape"),
-    [(DIGITS, WHOLE, (22 * 64, 8, 8, 1)), (PHOTOGRAPHS, CROP, (12, 32, 32, 3))],
-    ids=["whole", "crop"],
+    ("dataset", "transform", "shape"),
+    [(DIGITS, SQUASH, (22 * 64, 8, 8, 1)), (PHOTOGRAPHS, CROP, (12, 32, 32, 3))],
+    ids=["squash", "crop"],
 )
-def test_epochs_differ_and_repeat_with_the_seed(source, view, shape):
-    size = 64 if view.whole else 4
+def test_epochs_differ_and_repeat_with_the_seed(dataset, transform, shape):
+    squash = transform.spec.crop_mode == "squash"
+    size = 64 if squash else 4
 
     def two_epochs(seed):
-        images = Pipeline(source, view, seed=seed)
-        return _images(images.training_batches(size, 2, images.mean(per_pixel=view.whole)))
+        images = Pipeline(dataset, transform, seed=seed)
+        return _images(images.train_batches(size, 2, images.mean(per_pixel=squash)))
 
     both = two_epochs(1)
     assert both.dtype == "uint8"
@@ -97,36 +100,36 @@ def test_epochs_differ_and_repeat_with_the_seed(source, view, shape):
 
 
 @pytest.mark.parametrize(
-    ("source", "view"), [(NUMBERED_WHOLE, WHOLE), (NUMBERED, CROP)], ids=["whole", "crop"]
+    ("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), (NUMBERED, CROP)], ids=["squash", "crop"]
 )
 class TestResumedRun:
-    def _batches(self, source, view, **where):
-        return Pipeline(source, view, seed=3).training_batches(4, 3, NO_MEAN, **where)
+    def _batches(self, dataset, transform, **options):
+        return Pipeline(dataset, transform, seed=3).train_batches(4, 3, NO_MEAN, **options)
 
-    def test_each_image_once_an_epoch(self, source, view):
-        labels = _labels(self._batches(source, view))
+    def test_each_image_once_an_epoch(self, dataset, transform):
+        labels = _labels(self._batches(dataset, transform))
         epochs = [labels[start : start + 24] for start in (0, 24, 48)]
         assert all(sorted(epoch) == list(range(24)) for epoch in epochs)
         assert epochs[0] != epochs[1]
 
     @pytest.mark.parametrize("killed", [5, 6, 11])
-    def test_goes_on_where_it_was_killed(self, source, view, killed):
-        uninterrupted = _list(self._batches(source, view))
+    def test_goes_on_where_it_was_killed(self, dataset, transform, killed):
+        uninterrupted = _list(self._batches(dataset, transform))
         resumed = [
-            *_list(self._batches(source, view).take(killed)),
-            *_list(self._batches(source, view, first_step=killed)),
+            *_list(self._batches(dataset, transform).take(killed)),
+            *_list(self._batches(dataset, transform, first_step=killed)),
         ]
         assert len(resumed) == len(uninterrupted) == 18
         for (images, labels), (resumed_images, resumed_labels) in zip(uninterrupted, resumed, strict=True):
             np.testing.assert_array_equal(resumed_images, images)
             np.testing.assert_array_equal(resumed_labels, labels)
 
-    def test_workers_share_each_batch(self, source, view):
-        one = _list(self._batches(source, view))
-        shares = [_list(self._batches(source, view, worker=worker, workers=2)) for worker in (0, 1)]
-        for whole, *parts in zip(one, *shares, strict=True):
+    def test_workers_share_each_batch(self, dataset, transform):
+        one = _list(self._batches(dataset, transform))
+        shares = [_list(self._batches(dataset, transform, worker=worker, workers=2)) for worker in (0, 1)]
+        for batch, *parts in zip(one, *shares, strict=True):
             assert [len(labels) for _, labels in parts] == [2, 2]
-            image_of = dict(zip(whole[1].tolist(), whole[0], strict=True))
+            image_of = dict(zip(batch[1].tolist(), batch[0], strict=True))
             together = {
                 label: image
                 for images, labels in parts
@@ -137,70 +140,73 @@ class TestResumedRun:
                 np.testing.assert_array_equal(image, image_of[label])
 
 
-def test_large_whole_images_are_read_anew_with_the_same_result(monkeypatch):
+def test_images_that_are_not_cached_give_the_same_batches(monkeypatch):
     def batches():
-        return _list(Pipeline(DIGITS, WHOLE, seed=1).training_batches(64, 2, NO_MEAN))
+        return _list(Pipeline(DIGITS, SQUASH, seed=1).train_batches(64, 2, NO_MEAN))
 
-    held = batches()
-    monkeypatch.setattr(pipeline, "_IN_MEMORY", 0)
-    for (images, labels), (again, labels_again) in zip(held, batches(), strict=True):
+    cached = batches()
+    monkeypatch.setattr(pipeline, "_MAX_CACHED_BYTES", 0)
+    for (images, labels), (again, labels_again) in zip(cached, batches(), strict=True):
         np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(labels, labels_again)
 
 
-def test_labels_stay_with_their_images_through_shuffling_and_shifting():
+def test_labels_stay_with_their_images_through_shuffling_and_cropping():
     images, labels = digits.load("train")
-    centre = {bytes(image[2:6, 2:6]): label for image, label in zip(images, labels, strict=True)}
+    center = {bytes(image[2:6, 2:6]): label for image, label in zip(images, labels, strict=True)}
     found = agreeing = 0
-    for shifted, of_shifted in _list(Pipeline(DIGITS, WHOLE).training_batches(64, 1, NO_MEAN)):
-        for image, label in zip(shifted, of_shifted, strict=True):
-            known = centre.get(bytes(image[2:6, 2:6]))  # one in nine is not shifted
+    for crops, crop_labels in _list(Pipeline(DIGITS, SQUASH).train_batches(64, 1, NO_MEAN)):
+        for image, label in zip(crops, crop_labels, strict=True):
+            known = center.get(bytes(image[2:6, 2:6]))  # one in nine is not moved
             if known is not None:
                 found += 1
                 agreeing += known == label
     assert found > 100
-    assert agreeing / found > 0.99  # two digits may share their centre
+    assert agreeing / found > 0.99  # two digits may share their center
 
 
 def test_mean_of_pixels_and_of_channels():
     images = digits.load("train")[0]
-    pipe = Pipeline(DIGITS, WHOLE)
+    pipe = Pipeline(DIGITS, SQUASH)
     np.testing.assert_allclose(pipe.mean(per_pixel=True), images.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(pipe.mean(per_pixel=False), images.mean(axis=(0, 1, 2)), rtol=1e-5)
     crops = Pipeline(PHOTOGRAPHS, CROP)
-    ((seen, _),) = _list(crops.evaluation_batches(4))  # one of each, as among the training images
-    np.testing.assert_allclose(crops.mean(per_pixel=True), seen.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(crops.mean(per_pixel=False), seen.mean(axis=(0, 1, 2)), rtol=1e-5)
+    ((centers, _),) = _list(crops.validation_batches(4))  # one of each, as among the training images
+    np.testing.assert_allclose(crops.mean(per_pixel=True), centers.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(crops.mean(per_pixel=False), centers.mean(axis=(0, 1, 2)), rtol=1e-5)
 
 
-def test_whole_images_are_enlarged():
-    batches = Pipeline(DIGITS, View(32, whole=True, mirrored=False)).evaluation_batches(355)
+def test_small_images_are_enlarged():
+    batches = Pipeline(DIGITS, InputTransform(InputSpec(32, 1), hflip=False)).validation_batches(355)
     ((images, _),) = _list(batches)
     assert images.shape == (355, 32, 32, 1)
     assert abs(images.mean() - digits.load("test")[0].mean()) < 0.5
 
 
-@pytest.mark.parametrize(("source", "view", "images"), [(DIGITS, WHOLE, 1442), (PHOTOGRAPHS, CROP, 14)])
-def test_a_batch_of_more_images_than_there_are_is_refused_with_their_number(source, view, images):
-    with pytest.raises(UserError, match=f"--batch_size=2000 is more than the {images} training images"):
-        Pipeline(source, view).training_batches(2000, 1, NO_MEAN)
+@pytest.mark.parametrize(
+    ("dataset", "transform", "images"), [(DIGITS, SQUASH, 1442), (PHOTOGRAPHS, CROP, 14)]
+)
+def test_a_batch_of_more_images_than_there_are_is_refused_with_their_number(dataset, transform, images):
+    with refused("batch_size", 2000) as caught:
+        Pipeline(dataset, transform).train_batches(2000, 1, NO_MEAN)
+    assert str(images) in caught.value.reason
 
 
-@pytest.mark.parametrize("augmentation", ["paper", "inception"])
+@pytest.mark.parametrize("augmentation", ["paper", "random_resized_crop"])
 def test_labels_stay_with_their_crops(augmentation):
-    view = dataclasses.replace(CROP, augmentation=augmentation)
+    transform = dataclasses.replace(CROP, augmentation=augmentation)
     blue = collections.defaultdict(list)
-    for images, labels in _list(Pipeline(PHOTOGRAPHS, view).training_batches(7, 10, NO_MEAN)):
+    for images, labels in _list(Pipeline(PHOTOGRAPHS, transform).train_batches(7, 10, NO_MEAN)):
         for image, label in zip(images, labels, strict=True):
             blue[int(label)].append(image[..., 2].mean())
     # The church's sky is blue and the flower is not.
     assert np.median(blue[0]) > 1.5 * np.median(blue[1])
 
 
-def test_half_of_the_crops_are_mirrored():
-    def crops(mirrored):
-        view = dataclasses.replace(CROP, mirrored=mirrored)
-        return _images(Pipeline(PHOTOGRAPHS, view).training_batches(14, 20, NO_MEAN))
+def test_half_of_the_crops_are_flipped():
+    def crops(hflip):
+        transform = dataclasses.replace(CROP, hflip=hflip)
+        return _images(Pipeline(PHOTOGRAPHS, transform).train_batches(14, 20, NO_MEAN))
 
     pairs = list(zip(crops(True), crops(False), strict=True))
     same = [np.array_equal(one, other) for one, other in pairs]
@@ -208,16 +214,21 @@ def test_half_of_the_crops_are_mirrored():
     assert abs(np.mean(same) - 0.5) < 0.15  # five standard deviations
 
 
-def test_mixed_batches_are_resumed_too():
-    def batches(**where):
-        images = Pipeline(NUMBERED_WHOLE, WHOLE)
+def test_mixed_batches_are_resumed():
+    def batches(**options):
+        images = Pipeline(NUMBERED_SQUASH, SQUASH)
         images = dataclasses.replace(
-            images, source=dataclasses.replace(NUMBERED_WHOLE, class_names=tuple(map(str, range(24))))
+            images, dataset=dataclasses.replace(NUMBERED_SQUASH, class_names=tuple(map(str, range(24))))
         )
-        return _list(images.training_batches(4, 2, NO_MEAN, mixing=Mixing(mixup=0.3), **where))
+        return _list(images.train_batches(4, 2, NO_MEAN, batch_augment=BatchAugment(mixup=0.3), **options))
 
     one = batches()
     assert one[0][1].shape == (4, 24)
     for (images, labels), (again, labels_again) in zip(one[8:], batches(first_step=8), strict=True):
         np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(labels, labels_again)
+
+
+def test_channels_that_differ_from_the_models_are_refused():
+    with refused("dataset", "digits"):
+        Pipeline(DIGITS, InputTransform(InputSpec(8, 3), hflip=False))

@@ -2,50 +2,52 @@
 
 import dataclasses
 import io
-import pathlib
 
 import keras
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from nets import NETS, trained
-from pictures import PHOTOS, encoded, small
+from helpers.errors import refused
+from helpers.nets import ARCHITECTURES, trained_model
+from helpers.pictures import PHOTOS, encoded, small
 
 from keras_resnet import export
-from keras_resnet.data import digits, sources
-from keras_resnet.data.source import Split
-from keras_resnet.errors import UserError
-from keras_resnet.evaluation import dense_answers, evaluate, evaluator, open_model, opened_net
+from keras_resnet.data.dataset import Split
+from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.data.load import load_dataset
+from keras_resnet.data.sources import digits
+from keras_resnet.evaluation import dense_predict_fn, evaluate, evaluator
 from keras_resnet.evaluation.results import write_results
+from keras_resnet.inference import Predictor, load_predictor
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
 
-DIGITS = sources.find("digits")
+DIGITS = load_dataset("digits")
 IMAGES, LABELS = digits.load("test")
 
 
-def _unsure(net, **shape):
-    """A net none of whose probabilities is so small that its loss is cut off."""
-    model = trained(net, **shape)
-    classifier = model.get_layer("predictions")
-    classifier.set_weights([0.05 * weight for weight in classifier.get_weights()])
+def _unsure(architecture, **shape):
+    """Returns a model none of whose probabilities is so small that its loss is cut off."""
+    model = trained_model(architecture, **shape)
+    head = model.get_layer("predictions")
+    head.set_weights([0.05 * weight for weight in head.get_weights()])
     return model
 
 
 @pytest.fixture(scope="module")
-def nets():
-    return {name: _unsure(NETS[name]) for name in ("A", "plain")}
+def keras_models():
+    return {name: _unsure(ARCHITECTURES[name]) for name in ("A", "plain")}
 
 
 @pytest.fixture(scope="module")
-def photo_net():
-    """For 32x32 pixels of colour, with the stem of ImageNet nets."""
+def photo_model():
+    """For 32x32 pixels of color, with the stem of ImageNet architectures."""
     return _unsure(Architecture("small", (1, 1), (8, 16)), size=32, channels=3)
 
 
 def _photographs():
-    """Files of three shapes, labelled by their number."""
+    """Returns files of three shapes, labeled by their index."""
     files = [
         encoded(small(number % 2, *size), "PNG")
         for number, size in enumerate([(90, 60), (60, 80), (90, 60), (64, 64)])
@@ -69,33 +71,35 @@ def _pillow(contents, shorter):
 
 
 def _losses(result):
-    """Loss of each image that was taken for another, by its number."""
-    return {mistake.number: mistake.loss for mistake in result.scores.worst}
+    """Returns the loss of each misclassified image by its index."""
+    return {mistake.index: mistake.loss for mistake in result.scores.worst}
 
 
-def test_ten_crops_are_those_of_a_plain_loop(photo_net):
+def test_ten_crops_are_those_of_a_plain_loop(photo_model):
     files, split = _photographs()
-    result = evaluate({"net": opened_net(photo_net)}, split, views="ten_crop")["net"]
+    result = evaluate({"net": Predictor.from_model(photo_model)}, split, views="ten_crop")["net"]
     expected = {}
     for number, contents in enumerate(files):
         scaled = _pillow(contents, 37)  # 256/224 of 32
         down, across = scaled.shape[0] - 32, scaled.shape[1] - 32
-        answers = []
+        probabilities = []
         for top, left in ((0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)):
             crop = scaled[top : top + 32, left : left + 32]
-            answers += [photo_net.predict(view[None], verbose=0)[0] for view in (crop, crop[:, ::-1])]
-        mean = np.mean(answers, axis=0)
+            probabilities += [photo_model.predict(view[None], verbose=0)[0] for view in (crop, crop[:, ::-1])]
+        mean = np.mean(probabilities, axis=0)
         expected[number] = -np.log(mean[number])
     assert len(_losses(result)) >= 2
     for number, loss in _losses(result).items():
-        assert loss == pytest.approx(expected[number], rel=5e-3)  # Pillow's grey levels differ by one at most
+        assert loss == pytest.approx(expected[number], rel=5e-3)  # Pillow's gray levels differ by one at most
     assert result.scores.loss == pytest.approx(np.mean(list(expected.values())), rel=5e-3)
 
 
-def test_multi_scale_averages_positions_mirror_images_and_scales(photo_net):
+def test_multi_scale_averages_positions_flips_and_scales(photo_model):
     files, split = _photographs()
-    result = evaluate({"net": opened_net(photo_net)}, split, views="multi_scale", sides=(32, 48))["net"]
-    one_side = dense_answers(photo_net, mirrored=False)
+    result = evaluate(
+        {"net": Predictor.from_model(photo_model)}, split, views="multi_scale", scales=(32, 48)
+    )["net"]
+    one_side = dense_predict_fn(photo_model, hflip=False)
     expected = []
     for number, contents in enumerate(files):
         scales = [_pillow(contents, side) for side in (32, 48)]
@@ -104,23 +108,23 @@ def test_multi_scale_averages_positions_mirror_images_and_scales(photo_net):
     assert result.scores.loss == pytest.approx(np.mean(expected), rel=5e-3)
 
 
-def test_the_dense_answer_at_the_nets_own_size_is_that_of_the_centre(photo_net):
+def test_the_dense_prediction_at_the_models_size_is_that_of_the_center(photo_model):
     images = np.stack([small(0, 32, 32), small(1, 32, 32)])
     np.testing.assert_allclose(
-        dense_answers(photo_net, mirrored=False)(images), photo_net.predict(images, verbose=0), atol=1e-5
+        dense_predict_fn(photo_model, hflip=False)(images), photo_model.predict(images, verbose=0), atol=1e-5
     )
 
 
-def test_an_ensemble_averages_probabilities_in_one_pass(nets, tmp_path):
-    """Of other depths, formats and sizes; each image once."""
-    export.tflite(nets["plain"], tmp_path / "plain.tflite")
-    larger = _unsure(NETS["A"], size=12)
+def test_an_ensemble_averages_probabilities_in_one_pass(keras_models, tmp_path):
+    """Of several depths, formats and sizes; each image once."""
+    export.export_tflite(keras_models["plain"], tmp_path / "plain.tflite")
+    larger = _unsure(ARCHITECTURES["A"], size=12)
     models = {
-        "A": opened_net(nets["A"]),
-        "plain": open_model(tmp_path / "plain.tflite"),
-        "larger": opened_net(larger),
+        "A": Predictor.from_model(keras_models["A"]),
+        "plain": load_predictor(tmp_path / "plain.tflite"),
+        "larger": Predictor.from_model(larger),
     }
-    results = evaluate(models, DIGITS.test, weights=[2, 1, 1])
+    results = evaluate(models, DIGITS.validation, ensemble_weights=[2, 1, 1])
     assert list(results) == ["A", "plain", "larger", "ensemble"]
     enlarged = np.stack(
         [
@@ -128,31 +132,37 @@ def test_an_ensemble_averages_probabilities_in_one_pass(nets, tmp_path):
             for image in IMAGES
         ]
     )[..., None]
-    given = [nets["A"].predict(IMAGES, verbose=0), nets["plain"].predict(IMAGES, verbose=0)]
-    given.append(larger.predict(enlarged, verbose=0))
+    single = [keras_models["A"].predict(IMAGES, verbose=0), keras_models["plain"].predict(IMAGES, verbose=0)]
+    single.append(larger.predict(enlarged, verbose=0))
     for name, probabilities in zip(
-        results, [*given, 0.5 * given[0] + 0.25 * given[1] + 0.25 * given[2]], strict=True
+        results, [*single, 0.5 * single[0] + 0.25 * single[1] + 0.25 * single[2]], strict=True
     ):
-        scores = results[name].scores
+        scores, result = results[name].scores, results[name]
         assert scores.images == len(LABELS)
         assert scores.top1_error == pytest.approx(np.mean(probabilities.argmax(axis=1) != LABELS), abs=1e-3)
         own = probabilities[np.arange(len(LABELS)), LABELS]
         assert scores.loss == pytest.approx(-np.log(own).mean(), rel=0.01)
-        assert results[name].images_per_second > 0
+        assert result.images_per_second > 0
+        assert (result.error, result.accuracy) == (scores.top1_error, 1 - scores.top1_error)
+        assert (result.loss, result.top5_error) == (scores.loss, scores.top5_error)
+        assert result.calibration_error == scores.calibration_error
 
 
-def test_a_dataset_of_single_images_will_do(nets):
+def test_a_tf_dataset_of_single_images_can_be_evaluated(keras_models):
     images = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS.astype("int32")))
-    given = evaluate({"net": opened_net(nets["A"])}, images)["net"].scores
-    wanted = np.mean(nets["A"].predict(IMAGES, verbose=0).argmax(axis=1) != LABELS)
-    assert given.top1_error == pytest.approx(wanted)
+    scores = evaluate({"net": Predictor.from_model(keras_models["A"])}, images)["net"].scores
+    expected = np.mean(keras_models["A"].predict(IMAGES, verbose=0).argmax(axis=1) != LABELS)
+    assert scores.top1_error == pytest.approx(expected)
 
 
-def test_a_test_that_was_stopped_goes_on(nets, tmp_path, monkeypatch):
-    """Every image once, though the first attempt saw some of them."""
-    monkeypatch.setattr(evaluator, "_MOST_IMAGES", 100)
-    models = {"A": opened_net(nets["A"]), "plain": opened_net(nets["plain"])}
-    wanted = evaluate(models, DIGITS.test)
+def test_an_evaluation_that_was_stopped_resumes(keras_models, tmp_path, monkeypatch):
+    """Every image counts once, though the first attempt counted some of them."""
+    monkeypatch.setattr(evaluator, "_MAX_BATCH", 100)
+    models = {
+        "A": Predictor.from_model(keras_models["A"]),
+        "plain": Predictor.from_model(keras_models["plain"]),
+    }
+    expected = evaluate(models, DIGITS.validation)
     checkpoints = Checkpoints(tmp_path / "unfinished", minutes=0.0)
     calls = []
 
@@ -160,102 +170,141 @@ def test_a_test_that_was_stopped_goes_on(nets, tmp_path, monkeypatch):
         calls.append(len(images))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return models["A"].probabilities(images)
+        return models["A"].predict_fn(images)
 
-    broken = {**models, "A": dataclasses.replace(models["A"], probabilities=stopping)}
+    broken = {**models, "A": dataclasses.replace(models["A"], predict_fn=stopping)}
     with pytest.raises(KeyboardInterrupt):
-        evaluate(broken, DIGITS.test, checkpoints=checkpoints)
+        evaluate(broken, DIGITS.validation, checkpoints=checkpoints)
     assert checkpoints
-    given = evaluate(broken, DIGITS.test, checkpoints=checkpoints)
+    resumed = evaluate(broken, DIGITS.validation, checkpoints=checkpoints)
     assert calls == [100, 100, 100, 100, 55]
     checkpoints.clear()
-    for name, result in wanted.items():
-        np.testing.assert_array_equal(given[name].scores.confusion, result.scores.confusion)
-        assert given[name].scores.loss == pytest.approx(result.scores.loss)
-        assert _losses(given[name]) == pytest.approx(_losses(result))
+    for name, result in expected.items():
+        np.testing.assert_array_equal(resumed[name].scores.confusion, result.scores.confusion)
+        assert resumed[name].scores.loss == pytest.approx(result.scores.loss)
+        assert _losses(resumed[name]) == pytest.approx(_losses(result))
 
 
-def test_what_does_not_fit_is_refused(nets, photo_net, tmp_path):
-    net = opened_net(nets["A"])
-    export.tflite(nets["A"], tmp_path / "net.tflite")
-    lite = open_model(tmp_path / "net.tflite")
-    others = opened_net(nets["A"], [f"name {number}" for number in range(10)])
-    for models, options, message in (
-        ({"one": net, "two": others}, {}, "two and one have other classes: number 0 is name 0 and 0"),
-        ({"one": net, "two": net}, {"weights": [1]}, "--weights must be one for each of the 2 models; got 1"),
-        ({"one": net, "two": net}, {"weights": [1, 0]}, "--weights must be greater than 0; got 1,0"),
-        (
-            {"lite": lite},
-            {"views": "multi_scale"},
-            r"needs a net that takes images of any size, and .*net\.tflite is made",
-        ),
-        ({"net": net}, {"views": "multi_scale", "sides": [4]}, "--sides=4: 4 is less than 8"),
+def test_models_that_do_not_fit_each_other_are_refused(keras_models, tmp_path):
+    predictor = Predictor.from_model(keras_models["A"])
+    export.export_tflite(keras_models["A"], tmp_path / "net.tflite")
+    lite = load_predictor(tmp_path / "net.tflite")
+    renamed = Predictor.from_model(keras_models["A"], [f"name {number}" for number in range(10)])
+    fewer = dataclasses.replace(predictor, class_names=predictor.class_names[:9])
+    nan = dataclasses.replace(predictor, predict_fn=lambda images: np.full((len(images), 10), np.nan))
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    flat = Predictor.from_model(keras.Model(inputs, outputs), path="flat.keras")
+    pair, several = {"one": predictor, "two": predictor}, {"views": "multi_scale"}
+    for models, options, parameter, value in (
+        ({}, {}, "models", None),
+        ({"ensemble": predictor}, {}, "models", "ensemble"),
+        ({"one": predictor, "two": renamed}, {}, "models", "two"),
+        ({"one": predictor, "two": fewer}, {}, "models", "two"),
+        ({"one": predictor, "nan": nan}, {}, "models", "nan"),
+        (pair, {"ensemble_weights": [1]}, "ensemble_weights", [1]),
+        (pair, {"ensemble_weights": [1, 0]}, "ensemble_weights", [1, 0]),
+        (pair, {"ensemble_weights": [1, np.inf]}, "ensemble_weights", [1, np.inf]),
+        ({"net": predictor}, {"views": "all"}, "views", "all"),
+        ({"lite": lite}, several, "views", "multi_scale"),
+        ({"flat": flat}, several, "views", "multi_scale"),
+        ({"net": predictor}, {**several, "scales": [4]}, "scales", (4,)),
     ):
-        with pytest.raises(UserError, match=message):
-            evaluate(models, DIGITS.test, **options)
-    colours = tf.data.Dataset.from_tensor_slices((np.stack([small(0, 8, 8)]), [0]))
-    with pytest.raises(
-        UserError, match=r"net takes images of 1 channel\(s\), and those of the dataset have 3; give"
-    ):
-        evaluate({"net": net}, colours)
-    with pytest.raises(ValueError, match="views of center, ten_crop, multi_scale; got 'all'"):
-        evaluate({"net": net}, DIGITS.test, views="all")
-    with pytest.raises(ValueError, match="must know how many they are"):
-        evaluate({"net": net}, colours.filter(lambda image, label: True))
+        with refused(parameter, value):
+            evaluate(models, _gray([0]), **options)
 
 
-def _grey(labels):
+def _gray(labels):
     images = np.zeros((len(labels), 8, 8, 1), "uint8")
     return tf.data.Dataset.from_tensor_slices((images, np.array(labels, "int64")))
 
 
-@pytest.mark.parametrize(
-    ("labels", "says"),
-    [
-        ([0, 10, 3], r"an image of label 10; give images of the 10 classes .* from 0 to 9\."),
-        ([-1], r"an image of label -1; give images"),
-        ([], "has no image to test on; give a split that has some"),
-    ],
-    ids=str,
-)
-def test_images_that_cannot_be_counted_are_refused(labels, says, nets):
-    with pytest.raises(UserError, match=says):
-        evaluate({"net": opened_net(nets["A"])}, _grey(labels))
+@pytest.mark.parametrize("labels", [[0, 10, 3], [-1], []], ids=str)
+def test_images_that_do_not_fit_the_classes_are_refused(labels, keras_models):
+    with refused("images", "the dataset"):
+        evaluate({"net": Predictor.from_model(keras_models["A"])}, _gray(labels))
+    with refused("batches"):
+        evaluator.top1_error(keras_models["A"], [])
 
 
-def test_models_that_cannot_be_counted_are_refused_by_name(nets):
-    net = opened_net(nets["A"])
-    broken = dataclasses.replace(net, probabilities=lambda images: np.full((len(images), 10), np.nan))
-    fewer = dataclasses.replace(net, class_names=net.class_names[:9])
-    inputs = keras.Input((8, 8, 1))
-    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
-    dense = dataclasses.replace(opened_net(keras.Model(inputs, outputs)), path=pathlib.Path("dense.keras"))
-    for models, options, says in (
-        ({"broken": broken}, {}, "broken gives no probabilities for an image: a probability is NaN"),
-        ({"ensemble": net}, {}, "A model cannot be called ensemble, which is all of them together"),
-        ({"one": net, "two": fewer}, {}, "two has 9 classes and one 10; an ensemble needs the same ones"),
-        ({"dense": dense}, {"views": "multi_scale"}, r"multi_scale cannot be had of dense\.keras: "),
-    ):
-        with pytest.raises(UserError, match=says):
-            evaluate(models, _grey([0]), **options)
-    with pytest.raises(ValueError, match="batches must give at least one image; they gave none"):
-        evaluator.error(nets["A"], [])
+def test_images_of_other_channels_or_of_unknown_number_are_refused(keras_models):
+    models = {"net": Predictor.from_model(keras_models["A"])}
+    colors = tf.data.Dataset.from_tensor_slices((np.stack([small(0, 8, 8)]), [0]))
+    with refused("models", "net"):
+        evaluate(models, colors)
+    with refused("images"):
+        evaluate(models, colors.filter(lambda image, label: True))
 
 
-def test_a_test_without_mistakes_leaves_no_picture_of_them(nets, tmp_path):
+def test_top1_error_is_that_of_the_model(keras_models):
+    expected = np.mean(keras_models["A"].predict(IMAGES, verbose=0).argmax(axis=1) != LABELS)
+    halves = [(IMAGES[:200], LABELS[:200]), (IMAGES[200:], LABELS[200:])]
+    assert evaluator.top1_error(keras_models["A"], halves) == pytest.approx(expected)
+
+
+def _torchvision(picture, size, shorter, interpolation):
+    """Resizes and crops as torchvision.transforms.functional does: it truncates sizes and rounds corners."""
+    width, height = picture.size
+    if width <= height:
+        resized = (shorter, int(shorter * height / width))
+    else:
+        resized = (int(shorter * width / height), shorter)
+    picture = picture.resize(resized, getattr(PIL.Image.Resampling, interpolation.upper()))
+    left, top = (round((side - size) / 2.0) for side in resized)
+    return np.asarray(picture.crop((left, top, left + size, top + size)))
+
+
+@pytest.mark.parametrize(("resize_size", "interpolation"), [(41, "bilinear"), (32, "bicubic")])
+def test_published_weights_get_their_publishers_pixels(photo_model, resize_size, interpolation):
+    """To the same pixels as torchvision's and timm's transforms, of files and of arrays."""
+    spec = InputSpec(32, 3, "center", "published", resize_size, interpolation)
+    predictor = Predictor.from_model(photo_model, spec=spec)
+    files, split = _photographs()
+    pictures = [PIL.Image.open(io.BytesIO(contents)) for contents in files]
+    pixels = np.stack([_torchvision(picture, 32, resize_size, interpolation) for picture in pictures])
+    expected = photo_model.predict(pixels, verbose=0)
+    scores = evaluate({"net": predictor}, split)["net"].scores
+    assert scores.loss == pytest.approx(-np.log(expected[range(4), range(4)]).mean(), rel=1e-5)
+    for mistake in scores.worst:
+        np.testing.assert_array_equal(mistake.image, pixels[mistake.index])
+    np.testing.assert_allclose(predictor.predict(files), expected, atol=1e-5)
+    arrays = [np.asarray(picture) for picture in pictures]
+    np.testing.assert_allclose(predictor.predict(arrays), expected, atol=1e-5)
+
+
+def test_models_that_differ_in_normalization_share_their_views(keras_models, monkeypatch):
+    views = []
+    original = evaluator.iterate_views
+    monkeypatch.setattr(
+        evaluator,
+        "iterate_views",
+        lambda split, kinds, *rest: views.append(kinds) or original(split, kinds, *rest),
+    )
+    models = {
+        kind: Predictor.from_model(keras_models["A"], spec=InputSpec(8, 1, normalization=kind))
+        for kind in ("per_pixel_mean", "published")
+    }
+    evaluate(models, _gray([0, 1]))
+    ((shared,),) = views
+    assert shared.kind == "center"
+
+
+def test_no_picture_of_mistakes_is_left_without_any(keras_models, tmp_path):
     images = IMAGES[:20]
-    right = nets["A"].predict(images, verbose=0).argmax(axis=1)
+    right = keras_models["A"].predict(images, verbose=0).argmax(axis=1)
     dataset = tf.data.Dataset.from_tensor_slices((images, right.astype("int64")))
-    scores = evaluate({"net": opened_net(nets["A"])}, dataset)["net"].scores
+    scores = evaluate({"net": Predictor.from_model(keras_models["A"])}, dataset)["net"].scores
     (tmp_path / "net-worst.png").write_bytes(b"of an earlier test")
     write_results(scores, list(map(str, range(10))), tmp_path / "net", "20 digits")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net-classes.csv", "net-confusion.png"]
 
 
-def test_photographs_of_a_size_are_seen_as_they_are(photo_net):
-    """Grey images in a net of colours are seen three times the grey."""
-    grey = np.asarray(PIL.Image.fromarray(PHOTOS[0]).convert("L").resize((32, 32)))[None, ..., None]
-    images = tf.data.Dataset.from_tensor_slices((grey, [3]))
-    scores = evaluate({"net": opened_net(photo_net, whole=True)}, images)["net"].scores
-    own = photo_net.predict(np.repeat(grey, 3, axis=-1), verbose=0)[0, 3]
+def test_gray_photographs_of_the_models_size_are_taken_as_they_are(photo_model):
+    """An RGB model gets their gray three times."""
+    gray = np.asarray(PIL.Image.fromarray(PHOTOS[0]).convert("L").resize((32, 32)))[None, ..., None]
+    images = tf.data.Dataset.from_tensor_slices((gray, [3]))
+    scores = evaluate({"net": Predictor.from_model(photo_model, spec=InputSpec(32, 3, "squash"))}, images)[
+        "net"
+    ].scores
+    own = photo_model.predict(np.repeat(gray, 3, axis=-1), verbose=0)[0, 3]
     assert scores.loss == pytest.approx(-np.log(own), rel=1e-4)

@@ -32,12 +32,12 @@ def test_spread_is_the_standard_deviation():
         (
             [0.1, 0.12],
             [0.3, 0.2],
-            "The plain net of 56 layers has a training error 14.0 points higher than that of 20 layers",
+            "The plain network of 56 layers has a training error 14.0 points higher than that of 20 layers",
         ),
         (
             [0.3, 0.2],
             [0.1, 0.12],
-            "The plain net of 56 layers has a training error 14.0 points lower than that of 20 layers",
+            "The plain network of 56 layers has a training error 14.0 points lower than that of 20 layers",
         ),
         (
             [0.1, 0.2],
@@ -50,20 +50,20 @@ def test_a_verdict_needs_all_seeds_apart(plain_20, plain_56, says):
     outcomes = _outcomes(
         plain_20=plain_20, plain_56=plain_56, residual_20=[0.1, 0.1], residual_56=[0.05, 0.06]
     )
-    told = degradation.verdict(outcomes, (20, 56))
-    assert says in told
-    assert "The residual net of 56 layers has a training error 4.5 points lower than that of 20" in told
-    assert "(5.50 ± 0.71% and 10.00 ± 0.00%)" in told
+    text = degradation.verdict(outcomes, (20, 56))
+    assert says in text
+    assert "The residual network of 56 layers has a training error 4.5 points lower than that of 20" in text
+    assert "(5.50 ± 0.71% and 10.00 ± 0.00%)" in text
 
 
 def test_one_seed_has_no_verdict():
     one = _outcomes(plain_20=[0.1], plain_56=[0.3], residual_20=[0.1], residual_56=[0.05])
     assert degradation.verdict(one, (20, 56)).endswith(
-        "One seed cannot tell whether that is chance: give --seeds=2 or more."
+        "One seed cannot tell whether that is chance: use seeds=2 or more."
     )
     options = _outcomes(plain=[0.3], A=[0.1], B=[0.09], C=[0.13])
     assert "Every seed" not in shortcuts.verdict(options)
-    assert "give --seeds=2 or more" in shortcuts.verdict(options)
+    assert "use seeds=2 or more" in shortcuts.verdict(options)
 
 
 def test_table_of_depths():
@@ -73,11 +73,11 @@ def test_table_of_depths():
     assert lines[3] == "| plain | 56 | 1,234 | 1 | 30.00 | 30.00 | 10 |"
 
 
-def test_options_are_ranked_and_told_apart():
+def test_options_are_ranked_and_compared():
     outcomes = _outcomes(plain=[0.3, 0.31], A=[0.10, 0.12], B=[0.09, 0.11], C=[0.13, 0.14])
-    told = shortcuts.verdict(outcomes)
-    assert told.startswith("By test error: B 10.00 ± 1.41%, A 11.00 ± 1.41%, C")
-    assert "Every seed of B is ahead of every one of C and plain; A cannot be told from it." in told
+    text = shortcuts.verdict(outcomes)
+    assert text.startswith("By validation error: B 10.00 ± 1.41%, A 11.00 ± 1.41%, C")
+    assert "Every seed of B is ahead of every one of C and plain; A cannot be distinguished from it." in text
     table = shortcuts.table(outcomes, {name: [0.001, 0.003, 0.002] for name in shortcuts.OPTIONS})
     assert "| C | 2 | 13.50 ± 0.71 | 13.50 ± 0.71 | 1,234 | 5,678 | 2.0 (1.0 to 3.0) |" in table
     same = _outcomes(plain=[0.1, 0.2], A=[0.1, 0.2], B=[0.1, 0.2], C=[0.1, 0.2])

@@ -1,13 +1,14 @@
-"""The page's files here; what a browser makes of them in tests/browser."""
+"""The files of the page; tests/browser opens them in a browser."""
 
 import json
 
 import pytest
-from litertjs import RUNTIME, install
-from nets import NETS, trained
+from helpers.errors import refused
+from helpers.litertjs import RUNTIME, install
+from helpers.nets import ARCHITECTURES, trained_model
 
 from keras_resnet import export
-from keras_resnet.errors import UserError
+from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.export.web import web_page
 
 
@@ -18,11 +19,16 @@ def npm(tmp_path):
     return tmp_path / "npm"
 
 
-@pytest.mark.parametrize("given", [".", "node_modules/@litertjs/core"])
-def test_the_folder_holds_all_that_the_page_loads(npm, tmp_path, given):
+@pytest.mark.parametrize("folder", [".", "node_modules/@litertjs/core"])
+def test_the_folder_holds_all_that_the_page_loads(npm, tmp_path, folder):
     names = [f"<{number}> & ü\u2028" for number in range(10)]
-    export.tflite(trained(NETS["A"]), tmp_path / "net.tflite", class_names=names, whole=False)
-    web_page(tmp_path / "net.tflite", tmp_path / "web", npm / given, title="a net")
+    export.export_tflite(
+        trained_model(ARCHITECTURES["A"]),
+        tmp_path / "net.tflite",
+        class_names=names,
+        spec=InputSpec(8, 1, "center"),
+    )
+    web_page(tmp_path / "net.tflite", tmp_path / "web", npm / folder, title="a net")
     files = {
         str(path.relative_to(tmp_path / "web")) for path in (tmp_path / "web").rglob("*") if path.is_file()
     }
@@ -41,21 +47,20 @@ def test_the_folder_holds_all_that_the_page_loads(npm, tmp_path, given):
         ),
     }
     assert json.loads((tmp_path / "web" / "about.json").read_text()) == {
-        "channels": 1,
-        "class_names": names,
+        **InputSpec(8, 3, "center").as_dict(),
         "shorter_side": 9,
-        "size": 8,
+        "is_published": False,
+        "class_names": names,
         "title": "a net",
-        "whole": False,
     }
     for name in ("index.html", "app.js"):
         assert "http" not in (tmp_path / "web" / name).read_text()  # nothing from elsewhere
 
 
 @pytest.mark.parametrize("name", RUNTIME)
-def test_a_runtime_that_is_not_whole_is_refused(npm, tmp_path, name):
+def test_an_incomplete_runtime_is_refused(npm, tmp_path, name):
     (npm / "node_modules" / "@litertjs" / name).unlink()
-    with pytest.raises(UserError, match="needs the npm package @litertjs/core") as refused:
+    with refused("litertjs", npm) as caught:
         web_page(tmp_path / "net.tflite", tmp_path / "web", npm, title="a net")
-    assert name in str(refused.value)
+    assert name in caught.value.reason
     assert not (tmp_path / "web").exists()

@@ -1,4 +1,4 @@
-"""Our nets beside torchvision's, on whichever backend Keras runs: imported by tests, run as a script by hand.
+"""Compares our models with torchvision's on any Keras backend; imported by tests, or run as a script.
 
 KERAS_BACKEND=torch python tests/golden/parity_with_torchvision.py
 """
@@ -8,10 +8,10 @@ import pathlib
 import numpy as np
 import torchvision_weights
 
-from keras_resnet.models import resnet
+from keras_resnet.models import constructors
 
 GOLDEN = pathlib.Path(__file__).with_name("torchvision.npz")
-NETS = {18: {}, 50: {"variant": "v1.5"}}
+MODELS = {18: {}, 50: {"variant": "v1.5"}}
 SIZES = ((64, 96), (65, 47))
 
 
@@ -35,7 +35,7 @@ def torchvision_key(layer: str, variable: str) -> str:
 
 
 def fill(model):
-    """Give one of our nets the weights that the golden nets had."""
+    """Gives a model the weights that the golden models had."""
     for layer in model.layers:
         for variable in layer.weights:
             key = torchvision_key(layer.name, variable.name)
@@ -50,9 +50,9 @@ def fill(model):
 
 
 def largest_difference(depth: int, **options) -> float:
-    """Largest difference of a logit from torchvision's, over all sizes."""
+    """Returns the largest difference of a logit from torchvision's, over all sizes."""
     golden = np.load(GOLDEN, allow_pickle=False)
-    constructor = getattr(resnet, f"ResNet{depth}")
+    constructor = getattr(constructors, f"ResNet{depth}")
     model = constructor(classifier_activation=None, input_shape=(None, None, 3), **options)
     fill(model)
     return max(
@@ -63,5 +63,5 @@ def largest_difference(depth: int, **options) -> float:
 
 
 if __name__ == "__main__":
-    for net_depth, net_options in NETS.items():
-        print(net_depth, largest_difference(net_depth, **net_options))
+    for model_depth, model_options in MODELS.items():
+        print(model_depth, largest_difference(model_depth, **model_options))

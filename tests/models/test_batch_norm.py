@@ -1,4 +1,4 @@
-"""The fused layer against the stock one, and against the formula in NumPy."""
+"""The fused layer compared with the stock one, and with the formula in NumPy."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def _layer(kind, **options):
 
 
 def _step(layer, images, training):
-    """Output, gradients by image, gamma and beta, and the averages afterwards."""
+    """Returns the output, the gradients by image, gamma and beta, and the averages afterwards."""
     images = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -48,7 +48,7 @@ def test_equals_the_stock_layer(training, trainable):
     fused, stock = (
         _layer(kind, trainable=trainable) for kind in (BatchNormalization, keras.layers.BatchNormalization)
     )
-    for _ in range(3):  # the averages of one step are the start of the next
+    for _ in range(3):  # each step starts with the averages of the one before
         for ours, theirs in zip(_step(fused, IMAGES, training), _step(stock, IMAGES, training), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
 
@@ -60,7 +60,7 @@ def test_equals_the_formula():
     y = layer(IMAGES, training=True)
     np.testing.assert_allclose(y, gamma * (IMAGES - mean) / np.sqrt(variance + 1e-5) + beta, atol=2e-5)
     np.testing.assert_allclose(layer.moving_mean, 0.9 * moving_mean + 0.1 * mean, rtol=1e-5)
-    # The variance of the images at hand, without Bessel's n / (n - 1).
+    # The variance of these images, without Bessel's n / (n - 1).
     np.testing.assert_allclose(layer.moving_variance, 0.9 * moving_variance + 0.1 * variance, rtol=1e-5)
 
 
@@ -145,12 +145,12 @@ def test_has_the_variables_and_config_of_the_stock_layer():
     assert config == {**stock.get_config(), "name": "", "dtype": ""}
 
 
-def _net(kind):
+def _model(kind):
     return keras.Sequential([keras.Input((5, 7, 6)), kind(epsilon=1e-5, name="bn")])
 
 
 def test_weights_go_both_ways(tmp_path):
-    fused, stock = _net(BatchNormalization), _net(keras.layers.BatchNormalization)
+    fused, stock = _model(BatchNormalization), _model(keras.layers.BatchNormalization)
     fused.layers[0].set_weights(WEIGHTS)
     fused.save_weights(tmp_path / "net.weights.h5")
     stock.load_weights(tmp_path / "net.weights.h5")
@@ -168,7 +168,7 @@ def test_trains_under_a_mirrored_strategy_as_the_stock_layer():
     weights = []
     for kind in (BatchNormalization, keras.layers.BatchNormalization):
         with strategy.scope():
-            model = _net(kind)
+            model = _model(kind)
             model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
             batches = tf.data.Dataset.from_tensors((IMAGES, OUTPUT_GRADIENT)).repeat(3)
             model.fit(batches, epochs=1, verbose=0)

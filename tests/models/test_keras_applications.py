@@ -1,13 +1,14 @@
-"""ResNet50, 101 and 152 beside keras.applications': the same net, the same call, the same refusals."""
+"""ResNet50, 101 and 152 compared with keras.applications': same model, same call, same refusals."""
 
 import inspect
 
 import keras
 import numpy as np
 import pytest
+from helpers.errors import refused
 
 import keras_resnet
-from keras_resnet.models import resnet
+from keras_resnet.models import constructors
 from keras_resnet.models.layers import BATCH_NORM_EPSILON
 
 THEIR_EPSILON = 1.001e-5
@@ -32,7 +33,7 @@ def _with_random_weights(model):
 
 
 def _copy(theirs, ours):
-    """Their weights in our net; what a bias adds, BN's mean takes away."""
+    """Copies their weights to our model; a bias is subtracted from the mean of BN."""
     for layer in ours.layers:
         if isinstance(layer, keras.layers.Conv2D):
             layer.kernel.assign(theirs.get_layer(layer.name).kernel)
@@ -49,7 +50,7 @@ def _copy(theirs, ours):
 
 @pytest.fixture
 def no_values():
-    """Weights that are never given any: most of the time would go to that."""
+    """Leaves weights uninitialized, which would take most of the time."""
     with keras.StatelessScope(initialize_variables=False):
         yield
     keras.utils.clear_session(free_memory=False)
@@ -62,7 +63,7 @@ shapes_alone = pytest.mark.usefixtures("no_values")
 def test_same_logits(size):
     options = {"weights": None, "input_shape": (size, size, 3), "classifier_activation": None}
     theirs = _with_random_weights(keras.applications.ResNet50(**options))
-    ours = resnet.ResNet50(**options)
+    ours = constructors.ResNet50(**options)
     _copy(theirs, ours)
     images = np.random.RandomState(1).standard_normal((2, size, size, 3)).astype("float32")
     expected = theirs.predict(images, verbose=0)
@@ -74,7 +75,7 @@ def test_same_logits(size):
 @pytest.mark.parametrize("depth", [50, 101, 152])
 def test_same_layer_names(depth):
     theirs = getattr(keras.applications, f"ResNet{depth}")(weights=None)
-    ours = getattr(resnet, f"ResNet{depth}")()
+    ours = getattr(constructors, f"ResNet{depth}")()
     names = [{layer.name for layer in model.layers[1:]} for model in (theirs, ours)]
     assert names[0] == names[1]
     assert ours.name == theirs.name
@@ -83,7 +84,7 @@ def test_same_layer_names(depth):
 @pytest.mark.parametrize("depth", [50, 101, 152])
 def test_same_signature_but_for_the_download(depth):
     theirs = inspect.signature(getattr(keras.applications, f"ResNet{depth}")).parameters
-    ours = inspect.signature(getattr(resnet, f"ResNet{depth}")).parameters
+    ours = inspect.signature(getattr(constructors, f"ResNet{depth}")).parameters
     shared = list(ours)[: len(theirs)]
     assert shared == list(theirs)
     differing = [name for name in shared if ours[name].default != theirs[name].default]
@@ -107,8 +108,8 @@ def test_same_refusals(mistake, tmp_path):
     options = {"weights": None, **mistake}
     if options["weights"] == "FILE":
         options["weights"] = str(tmp_path / "some.weights.h5")
-        resnet.ResNet50(input_shape=(32, 32, 3)).save_weights(options["weights"])
-    for constructor in (keras.applications.ResNet50, resnet.ResNet50):
+        constructors.ResNet50(input_shape=(32, 32, 3)).save_weights(options["weights"])
+    for constructor in (keras.applications.ResNet50, constructors.ResNet50):
         with pytest.raises(ValueError, match=r"weights|input_shape|Input size|classifier_activation"):
             constructor(**options)
 
@@ -130,7 +131,7 @@ def test_same_refusals(mistake, tmp_path):
 )
 def test_same_shapes(options):
     theirs = keras.applications.ResNet50(weights=None, **options)
-    ours = resnet.ResNet50(weights=None, **options)
+    ours = constructors.ResNet50(weights=None, **options)
     assert ours.input_shape == theirs.input_shape
     assert ours.output_shape == theirs.output_shape
     assert ours.layers[-1].name == theirs.layers[-1].name
@@ -138,29 +139,29 @@ def test_same_shapes(options):
 
 def test_builds_upon_a_tensor():
     inputs = keras.Input((64, 64, 1))
-    coloured = keras.layers.Concatenate()([inputs] * 3)
-    ours = resnet.ResNet50(input_tensor=coloured, classes=4)
+    colored = keras.layers.Concatenate()([inputs] * 3)
+    ours = constructors.ResNet50(input_tensor=colored, classes=4)
     assert ours.input is inputs
     assert ours.output_shape == (None, 4)
 
 
 def test_any_size_with_the_top_is_ours_alone():
-    """The head is a global average, so nothing in the net needs the size."""
+    """The head is a global average, so that nothing in the model depends on the size."""
     with pytest.raises(ValueError, match="static `input_shape`"):
         keras.applications.ResNet50(weights=None, input_shape=(None, None, 3))
-    model = resnet.ResNet18(input_shape=(None, None, 3), classes=5)
+    model = constructors.ResNet18(input_shape=(None, None, 3), classes=5)
     for size in (32, 47):
         assert model(np.zeros((1, size, size + 9, 3), "float32")).shape == (1, 5)
 
 
 def test_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match="'avg' or 'max'; got 'mean'"):
-        resnet.ResNet18(include_top=False, pooling="mean")
+    with refused("pooling", "mean"):
+        constructors.ResNet18(include_top=False, pooling="mean")
 
 
 @pytest.fixture(params=[keras.applications, keras_resnet], ids=["keras", "ours"])
-def nets(request):
-    """The import, which is all that differs for a user."""
+def package(request):
+    """The package to import, which is all that differs for a user."""
     return request.param
 
 
@@ -188,45 +189,45 @@ def _in_format(data_format, height, width, channels):
     ],
     ids=str,
 )
-def test_any_size_and_channels_without_the_top(nets, data_format, image, features):
+def test_any_size_and_channels_without_the_top(package, data_format, image, features):
     shape = _in_format(data_format, *image)
-    model = nets.ResNet50(weights=None, include_top=False, input_shape=shape)
+    model = package.ResNet50(weights=None, include_top=False, input_shape=shape)
     assert model.input_shape == (None, *shape)
     assert model.output_shape == (None, *_in_format(data_format, *features))
 
 
 @shapes_alone
-def test_input_shape_follows_the_data_format(nets, data_format):
-    model = nets.ResNet50(weights=None)
+def test_input_shape_follows_the_data_format(package, data_format):
+    model = package.ResNet50(weights=None)
     assert model.input_shape == (None, *_in_format(data_format, 224, 224, 3))
     assert model.output_shape == (None, 1000)
-    body = nets.ResNet50(weights=None, include_top=False)
+    body = package.ResNet50(weights=None, include_top=False)
     assert body.input_shape == (None, *_in_format(data_format, None, None, 3))
 
 
 @shapes_alone
-def test_builds_upon_another_layer(nets, data_format):
+def test_builds_upon_another_layer(package, data_format):
     images = keras.Input(_in_format(data_format, 200, 200, 4), name="images")
-    colours = keras.layers.Conv2D(3, 2, strides=2, name="colours")(images)
-    model = nets.ResNet50(weights=None, include_top=False, input_tensor=colours)
+    colors = keras.layers.Conv2D(3, 2, strides=2, name="colors")(images)
+    model = package.ResNet50(weights=None, include_top=False, input_tensor=colors)
     assert model.inputs == [images]
-    assert [layer.name for layer in model.layers[:3]] == ["images", "colours", "conv1_pad"]
+    assert [layer.name for layer in model.layers[:3]] == ["images", "colors", "conv1_pad"]
     assert model.output_shape == (None, *_in_format(data_format, 4, 4, 2048))
 
 
 @shapes_alone
-def test_builds_upon_several_inputs(nets):
+def test_builds_upon_several_inputs(package):
     parts = [keras.Input((64, 64, channels)) for channels in (1, 2)]
     both = keras.layers.Concatenate()(parts)
-    model = nets.ResNet50(weights=None, include_top=False, input_tensor=both, pooling="avg")
+    model = package.ResNet50(weights=None, include_top=False, input_tensor=both, pooling="avg")
     assert model.inputs == parts
 
 
 @shapes_alone
 @pytest.mark.parametrize(("depth", "pooling"), [(50, "max"), (101, "avg"), (152, "max")])
 @pytest.mark.parametrize("data_format", ["channels_first"], indirect=True)
-def test_pooling_leaves_the_features(nets, data_format, depth, pooling):
-    model = getattr(nets, f"ResNet{depth}")(weights=None, include_top=False, pooling=pooling)
+def test_pooling_leaves_the_features(package, data_format, depth, pooling):
+    model = getattr(package, f"ResNet{depth}")(weights=None, include_top=False, pooling=pooling)
     assert model.output_shape == (None, 2048)
     pool = model.layers[-1]
     assert pool.name == f"{pooling}_pool"
@@ -238,8 +239,8 @@ def test_pooling_leaves_the_features(nets, data_format, depth, pooling):
     ("activation", "name"),
     [("softmax", "softmax"), (None, "linear"), (keras.activations.sigmoid, "sigmoid")],
 )
-def test_activation_of_the_classifier(nets, activation, name):
-    model = nets.ResNet50(
+def test_activation_of_the_classifier(package, activation, name):
+    model = package.ResNet50(
         weights=None, input_shape=(32, 32, 3), classes=3, classifier_activation=activation, name="net"
     )
     assert model.layers[-1].activation.__name__ == name
@@ -247,8 +248,8 @@ def test_activation_of_the_classifier(nets, activation, name):
 
 
 @shapes_alone
-def test_rebuilt_from_its_configuration(nets):
-    model = nets.ResNet50(weights=None)
+def test_rebuilt_from_its_configuration(package):
+    model = package.ResNet50(weights=None)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert [(weight.path, weight.shape) for weight in again.weights] == [
@@ -257,17 +258,17 @@ def test_rebuilt_from_its_configuration(nets):
 
 
 @pytest.mark.slow
-def test_saved_and_loaded(nets, tmp_path):
-    """As a whole by keras.models.load_model, and by the weights."""
+def test_saved_and_loaded(package, tmp_path):
+    """As a model by keras.models.load_model, and by its weights."""
     options = {"input_shape": (32, 32, 3), "include_top": False, "pooling": "avg"}
-    model = nets.ResNet50(weights=None, **options)
+    model = package.ResNet50(weights=None, **options)
     model.save(tmp_path / "net.keras")
     model.save_weights(tmp_path / "net.weights.h5")
     loaded = keras.models.load_model(tmp_path / "net.keras")
     assert loaded.to_json() == model.to_json()
-    # Of a file without its net ours wants to know where a bottleneck had its stride.
-    said = {"variant": "v1"} if nets is keras_resnet else {}
-    for again in (loaded, nets.ResNet50(weights=str(tmp_path / "net.weights.h5"), **options, **said)):
+    # For weights alone ours has to know where a bottleneck has its stride.
+    extra = {"variant": "v1"} if package is keras_resnet else {}
+    for again in (loaded, package.ResNet50(weights=str(tmp_path / "net.weights.h5"), **options, **extra)):
         for ours, expected in zip(again.weights, model.weights, strict=True):
             np.testing.assert_array_equal(ours, expected)
 
@@ -285,9 +286,9 @@ def test_saved_and_loaded(nets, tmp_path):
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
-def test_refusals_in_either_data_format(nets, data_format, mistake):
+def test_refusals_in_either_data_format(package, data_format, mistake):
     shape = mistake.get("input_shape", ())
     if data_format == "channels_first" and shape:
         mistake = {**mistake, "input_shape": (shape[-1], *shape[:-1])}
     with pytest.raises(ValueError, match=r"`weights`|activation|`input_shape` must be|Input size must be"):
-        nets.ResNet50(**{"weights": None, **mistake})
+        package.ResNet50(**{"weights": None, **mistake})

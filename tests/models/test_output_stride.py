@@ -1,4 +1,4 @@
-"""Dilated nets beside the strided ones whose weights they share, and beside timm's."""
+"""Dilated models compared with the strided ones whose weights they share, and with timm's."""
 
 import itertools
 import pathlib
@@ -8,8 +8,9 @@ import numpy as np
 import parity_with_torchvision
 import pytest
 import torchvision_weights
+from helpers.errors import refused
 
-from keras_resnet.models import resnet
+from keras_resnet.models import constructors, resnet
 from keras_resnet.models.architectures import Architecture
 
 RNG = np.random.default_rng(0)
@@ -18,8 +19,8 @@ SIZES = ((64, 48), (65, 47))
 KINDS = [("basic", "v1"), ("bottleneck", "v1"), ("bottleneck", "v1.5")]
 
 
-def _headless(net, **options):
-    return resnet.ResNet(net, include_top=False, input_shape=(None, None, 3), **options)
+def _headless(architecture, **options):
+    return resnet.ResNet(architecture, include_top=False, input_shape=(None, None, 3), **options)
 
 
 def _randomized(model):
@@ -31,58 +32,60 @@ def _randomized(model):
     return model
 
 
-def _assert_same_where_both_have_a_position(net, output_stride, sizes):
-    strided = _randomized(_headless(net))
-    dilated = _headless(net, output_stride=output_stride)
+def _assert_same_where_both_have_a_position(architecture, output_stride, sizes):
+    strided = _randomized(_headless(architecture))
+    dilated = _headless(architecture, output_stride=output_stride)
     for layer in (layer for layer in dilated.layers if layer.weights):
         layer.set_weights(strided.get_layer(layer.name).get_weights())
-    apart = net.total_stride // output_stride
+    apart = architecture.total_stride // output_stride
     for height, width in sizes:
         images = RNG.normal(size=(2, height, width, 3)).astype("float32")
-        wanted, given = np.asarray(strided(images)), np.asarray(dilated(images))
-        assert given.shape[1:3] == (-(-height // output_stride), -(-width // output_stride))
-        assert np.abs(wanted).max() > 0.5
-        np.testing.assert_allclose(given[:, ::apart, ::apart], wanted, rtol=1e-4, atol=1e-4)
+        expected, features = np.asarray(strided(images)), np.asarray(dilated(images))
+        assert features.shape[1:3] == (-(-height // output_stride), -(-width // output_stride))
+        assert np.abs(expected).max() > 0.5
+        np.testing.assert_allclose(features[:, ::apart, ::apart], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", None])
 @pytest.mark.parametrize(("block", "variant"), KINDS)
-def test_same_features_as_the_strided_net(block, variant, shortcut):
-    net = Architecture("net", (1, 2, 2), (4, 6, 8), block, "cifar", shortcut, variant)
+def test_same_features_as_the_strided_model(block, variant, shortcut):
+    architecture = Architecture("net", (1, 2, 2), (4, 6, 8), block, "cifar", shortcut, variant)
     for output_stride in (1, 2):
-        _assert_same_where_both_have_a_position(net, output_stride, [(12, 16), (13, 7)])
+        _assert_same_where_both_have_a_position(architecture, output_stride, [(12, 16), (13, 7)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("block", "variant"), KINDS)
 def test_same_features_behind_the_imagenet_stem(block, variant):
-    net = Architecture("net", (1, 1, 2, 2), (4, 6, 8, 10), block, "imagenet", "B", variant)
+    architecture = Architecture("net", (1, 1, 2, 2), (4, 6, 8, 10), block, "imagenet", "B", variant)
     for output_stride in (8, 16):
-        _assert_same_where_both_have_a_position(net, output_stride, [(64, 96), (77, 33)])
+        _assert_same_where_both_have_a_position(architecture, output_stride, [(64, 96), (77, 33)])
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_stages_of_equal_filters_keep_their_shortcuts(shortcut):
-    """Nothing but the stride tells that their first blocks change the dimensions."""
-    net = Architecture("net", (1, 1, 1), (4, 4, 4), stem="cifar", shortcut=shortcut)
-    _assert_same_where_both_have_a_position(net, 1, [(9, 12)])
+    """The stride alone shows that their first blocks change the dimensions."""
+    architecture = Architecture("net", (1, 1, 1), (4, 4, 4), stem="cifar", shortcut=shortcut)
+    _assert_same_where_both_have_a_position(architecture, 1, [(9, 12)])
 
 
-def test_a_file_of_the_strided_net_fits(tmp_path):
-    net = Architecture("net", (1, 1), (4, 6), "bottleneck", "cifar", "B", "v1.5")
-    strided = _randomized(_headless(net))
+def test_a_file_of_the_strided_model_fits(tmp_path):
+    architecture = Architecture("net", (1, 1), (4, 6), "bottleneck", "cifar", "B", "v1.5")
+    strided = _randomized(_headless(architecture))
     strided.save_weights(tmp_path / "net.weights.h5")
-    dilated = _headless(net, output_stride=1, weights=tmp_path / "net.weights.h5")
+    dilated = _headless(architecture, output_stride=1, weights=tmp_path / "net.weights.h5")
     images = RNG.normal(size=(2, 8, 8, 3)).astype("float32")
     np.testing.assert_allclose(dilated(images)[:, ::2, ::2], strided(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 @pytest.mark.parametrize(("block", "variant"), KINDS)
-def test_layers_are_called_the_same(block, variant, shortcut):
-    net = Architecture("net", (1, 1), (4, 4), block, "cifar", shortcut, variant)
-    strided, dilated = ({layer.name for layer in _headless(net, output_stride=s).layers[1:]} for s in (2, 1))
-    # A stride has its padding in a layer of its own.
+def test_layers_have_the_same_names(block, variant, shortcut):
+    architecture = Architecture("net", (1, 1), (4, 4), block, "cifar", shortcut, variant)
+    strided, dilated = (
+        {layer.name for layer in _headless(architecture, output_stride=s).layers[1:]} for s in (2, 1)
+    )
+    # A strided convolution has its padding in a separate layer.
     assert strided - dilated <= {"conv3_block1_1_pad", "conv3_block1_2_pad"}
     assert dilated <= strided
 
@@ -91,7 +94,7 @@ def test_layers_are_called_the_same(block, variant, shortcut):
     ("stride", "rates"), [(8, (1, 1, 1, 1, 1, 2, 2, 4)), (16, (1, 1, 1, 1, 1, 1, 1, 2)), (32, (1,) * 8)]
 )
 def test_rates_of_resnet18(stride, rates):
-    model = resnet.ResNet18(include_top=False, output_stride=stride)
+    model = constructors.ResNet18(include_top=False, output_stride=stride)
     convolutions = [f"conv{stage}_block1_{number}_conv" for stage in (2, 3, 4, 5) for number in (1, 2)]
     assert tuple(model.get_layer(name).dilation_rate[0] for name in convolutions) == rates
     assert {model.get_layer(f"conv{stage}_block2_1_conv").dilation_rate[0] for stage in (4, 5)} == {
@@ -103,19 +106,21 @@ def test_rates_of_resnet18(stride, rates):
 @pytest.mark.parametrize(("depth", "stride"), list(itertools.product((18, 50), (8, 16))))
 def test_features_are_timms(depth, stride):
     golden = np.load(GOLDEN, allow_pickle=False)
-    constructor = getattr(resnet, f"ResNet{depth}")
+    constructor = getattr(constructors, f"ResNet{depth}")
     model = constructor(False, input_shape=(None, None, 3), variant="v1.5", output_stride=stride)
     parity_with_torchvision.fill(model)
     for height, width in SIZES:
-        wanted = golden[f"resnet{depth}_stride{stride}_{height}x{width}"]
-        given = np.asarray(model(torchvision_weights.images(height, width)))
-        np.testing.assert_allclose(given[..., :: given.shape[-1] // wanted.shape[-1]], wanted, atol=1e-4)
+        expected = golden[f"resnet{depth}_stride{stride}_{height}x{width}"]
+        features = np.asarray(model(torchvision_weights.images(height, width)))
+        np.testing.assert_allclose(
+            features[..., :: features.shape[-1] // expected.shape[-1]], expected, atol=1e-4
+        )
 
 
-def test_a_dilated_net_trains():
-    """On CPUs, TensorFlow once had dilated convolutions without their gradients."""
-    net = Architecture("net", (1, 1), (4, 8), stem="cifar")
-    model = resnet.ResNet(net, input_shape=(8, 8, 3), classes=3, output_stride=1)
+def test_a_dilated_model_trains():
+    """TensorFlow once had no gradients of dilated convolutions on CPUs."""
+    architecture = Architecture("net", (1, 1), (4, 8), stem="cifar")
+    model = resnet.ResNet(architecture, input_shape=(8, 8, 3), classes=3, output_stride=1)
     before = np.asarray(model.get_layer("conv3_block1_2_conv").kernel)
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert np.isfinite(model.train_on_batch(RNG.normal(size=(4, 8, 8, 3)), np.array([0, 1, 2, 1])))
@@ -123,15 +128,20 @@ def test_a_dilated_net_trains():
 
 
 @pytest.mark.parametrize(
-    ("make", "accepted", "refused"),
+    ("make", "accepted", "others"),
     [
-        (resnet.ResNet50, "8, 16, 32 for resnet50", (0, 4, 12, 64)),
-        (resnet.PlainNet34, "8, 16, 32 for plainnet34", (0, 4, 12, 64)),
-        (lambda **options: resnet.CifarResNet(8, **options), "1, 2, 4 for cifar_resnet8", (0, 3, 8)),
-        (lambda **options: resnet.CifarPlainNet(8, **options), "1, 2, 4 for cifar_plainnet8", (0, 3, 8)),
+        (constructors.ResNet50, "8, 16, 32", (0, 4, 12, 64)),
+        (constructors.PlainNet34, "8, 16, 32", (0, 4, 12, 64)),
+        (lambda **options: constructors.CifarResNet(8, **options), "1, 2, 4", (0, 3, 8)),
+        (
+            lambda **options: constructors.CifarPlainNet(8, **options),
+            "1, 2, 4",
+            (0, 3, 8),
+        ),
     ],
 )
-def test_other_output_strides_are_refused(make, accepted, refused):
-    for stride in refused:
-        with pytest.raises(ValueError, match=f"must be one of {accepted}; got {stride}"):
+def test_other_output_strides_are_refused(make, accepted, others):
+    for stride in others:
+        with refused("output_stride", stride) as caught:
             make(output_stride=stride)
+        assert f"must be one of {accepted} for" in caught.value.reason

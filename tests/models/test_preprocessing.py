@@ -1,9 +1,10 @@
-"""preprocess_input and decode_predictions beside keras.applications': one set of tests for both."""
+"""preprocess_input and decode_predictions, and keras.applications': one set of tests for both."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.errors import refused
 from keras.src.applications import imagenet_utils
 
 from keras_resnet.models import preprocessing
@@ -15,7 +16,7 @@ CLASS_INDEX = {str(index): [f"n{index:08}", f"class {index}"] for index in range
 
 @pytest.fixture(params=[keras.applications.resnet, preprocessing], ids=["keras", "ours"])
 def module(request, monkeypatch):
-    """The import, which is all that differs for a user; both have the names of the classes at hand."""
+    """The module to import, which is all that differs for a user; both have the class names cached."""
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", CLASS_INDEX)
     monkeypatch.setattr(preprocessing, "class_index", lambda: CLASS_INDEX)
     return request.param
@@ -48,14 +49,14 @@ def test_blue_green_red_less_their_means(module, shape, dtype):
 
 
 @pytest.mark.parametrize(
-    ("given", "got"), [("float64", "float64"), ("float32", "float32"), ("int64", "float32")]
+    ("dtype", "expected"), [("float64", "float64"), ("float32", "float32"), ("int64", "float32")]
 )
-def test_floats_keep_their_type_and_integers_become_floats(module, given, got):
-    assert module.preprocess_input(_pixels((4, 4, 3), given)).dtype == got
+def test_floats_keep_their_type_and_integers_become_floats(module, dtype, expected):
+    assert module.preprocess_input(_pixels((4, 4, 3), dtype)).dtype == expected
 
 
 def test_array_of_floats_is_written_over(module):
-    """As in keras.applications: it saves the memory of a copy, and surprises who needs the pixels again."""
+    """As in keras.applications: that saves memory, and surprises callers that reuse the pixels."""
     pixels = _pixels((2, 10, 12, 3))
     answer = module.preprocess_input(pixels)
     np.testing.assert_array_equal(pixels[..., ::-1], answer)
@@ -69,11 +70,11 @@ def test_array_of_integers_stays_as_it_is(module):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_format_is_that_of_keras_where_none_is_given(module, data_format):
+def test_the_default_format_is_keras_global_one(module, data_format):
     before = keras.config.image_data_format()
     keras.config.set_image_data_format(data_format)
     try:
-        shape = (2, 3, 5, 3)  # either end could be the colours
+        shape = (2, 3, 5, 3)  # either end could be the colors
         pixels = _pixels(shape)
         _close(module.preprocess_input(pixels.copy()), module.preprocess_input(pixels.copy(), data_format))
     finally:
@@ -87,7 +88,7 @@ def test_unknown_format_is_refused(module, data_format):
 
 
 @pytest.mark.parametrize("shape", [(2, 10, 12, 3), (10, 12, 3)], ids=["batch", "single"])
-def test_tensors_are_prepared_as_arrays_are(module, shape):
+def test_tensors_are_normalized_as_arrays_are(module, shape):
     pixels = _pixels(shape)
     tensor = tf.constant(pixels)
     _close(module.preprocess_input(tensor), _expected(pixels))
@@ -95,20 +96,20 @@ def test_tensors_are_prepared_as_arrays_are(module, shape):
     np.testing.assert_array_equal(tensor, pixels)
 
 
-def _inside_a_net(function, pixels):
-    """What a net with the function in a Lambda layer answers to a batch."""
+def _inside_a_model(function, pixels):
+    """Returns the output of a model with the function in a Lambda layer."""
     inputs = keras.Input(pixels.shape[1:])
     model = keras.Model(inputs, keras.layers.Lambda(function, output_shape=pixels.shape[1:])(inputs))
     return model.predict(pixels, verbose=0)
 
 
-def test_works_inside_a_net(module):
+def test_works_inside_a_model(module):
     pixels = _pixels((2, 10, 12, 3))
     expected = _expected(pixels)
-    _close(_inside_a_net(module.preprocess_input, pixels), expected)
-    _close(_inside_a_net(lambda x: module.preprocess_input(x, "channels_last"), pixels), expected)
+    _close(_inside_a_model(module.preprocess_input, pixels), expected)
+    _close(_inside_a_model(lambda x: module.preprocess_input(x, "channels_last"), pixels), expected)
     _close(
-        _inside_a_net(lambda x: module.preprocess_input(x, "channels_first"), _first(pixels)),
+        _inside_a_model(lambda x: module.preprocess_input(x, "channels_first"), _first(pixels)),
         _first(expected),
     )
 
@@ -156,7 +157,7 @@ def test_best_come_first(module, top):
         assert all(type(found) is tuple for found in classes)
 
 
-def test_five_classes_are_named_where_no_number_is_given(module):
+def test_five_classes_are_named_by_default(module):
     (classes,) = module.decode_predictions(np.random.RandomState(0).uniform(size=(1, 1000)))
     assert len(classes) == 5
 
@@ -176,44 +177,54 @@ def test_other_shapes_of_scores_are_refused(module, shape):
         module.decode_predictions(np.ones(shape))
 
 
-def _prepared(pixels, kind, **options):
+def _normalize(pixels, kind, **options):
     return keras.ops.convert_to_numpy(preprocessing.Preprocessing(kind, **options)(pixels))
 
 
 def test_the_layer_does_what_keras_applications_does():
     pixels = _pixels((2, 10, 12, 3))
-    np.testing.assert_allclose(_prepared(pixels, "caffe"), _expected(pixels), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(_normalize(pixels, "caffe"), _expected(pixels), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["torch", "caffe"])
-def test_the_layer_prepares_channels_that_come_first_alike(kind):
+def test_the_layer_treats_channels_first_alike(kind):
     pixels = _pixels((2, 10, 12, 3))
-    first = _prepared(_first(pixels), kind, data_format="channels_first")
-    np.testing.assert_allclose(first, _first(_prepared(pixels, kind)), rtol=0, atol=1e-5)
+    first = _normalize(_first(pixels), kind, data_format="channels_first")
+    np.testing.assert_allclose(first, _first(_normalize(pixels, kind)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_each_of_other_channels_has_the_mean_of_the_three_means(channels):
     pixels = _pixels((2, 10, 12, channels))
     expected = (pixels / 255 - np.mean([0.485, 0.456, 0.406])) / np.mean([0.229, 0.224, 0.225])
-    np.testing.assert_allclose(_prepared(pixels, "torch"), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(_normalize(pixels, "torch"), expected, rtol=0, atol=1e-5)
 
 
 def test_the_layer_comes_back_from_its_config():
     layer = preprocessing.Preprocessing("caffe", "channels_first", name="in_front")
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert (again.pixels, again.data_format, again.name) == (layer.pixels, "channels_first", "in_front")
+    saved = keras.saving.serialize_keras_object(layer)
+    assert saved["config"]["normalization"] == {
+        "mean": [123.68, 116.779, 103.939],
+        "std": [1.0, 1.0, 1.0],
+        "bgr": True,
+    }
+    again = keras.saving.deserialize_keras_object(saved)
+    assert (again.normalization, again.data_format, again.name) == (
+        layer.normalization,
+        "channels_first",
+        "in_front",
+    )
 
 
-def test_unknown_pixels_are_refused():
-    with pytest.raises(ValueError, match=r"pixels must be one of .*torch.*; got 'bgr'"):
+def test_unknown_normalization_is_refused():
+    with refused("normalization", "bgr"):
         preprocessing.Preprocessing("bgr")
 
 
 def test_names_of_classes_are_read_from_the_file_that_is_downloaded(tmp_path, monkeypatch):
     path = tmp_path / "names.json"
     path.write_text('{"0": ["n01440764", "tench"]}', encoding="utf-8")
-    asked = []
-    monkeypatch.setattr(registry.File, "fetch", lambda file, what: asked.append((file, what)) or path)
+    fetched = []
+    monkeypatch.setattr(registry.RemoteFile, "fetch", lambda file, what: fetched.append(file) or path)
     assert preprocessing.class_index.__wrapped__() == {"0": ["n01440764", "tench"]}
-    assert asked == [(registry.CLASS_INDEX, "The names of ImageNet's classes")]
+    assert fetched == [registry.CLASS_INDEX]

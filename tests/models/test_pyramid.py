@@ -3,11 +3,12 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from helpers.errors import refused
 
-from keras_resnet.models import architectures, resnet
+from keras_resnet.models import architectures, constructors, resnet
 from keras_resnet.models.architectures import Architecture
+from keras_resnet.models.classifier import build_classifier
 from keras_resnet.models.pyramid import feature_pyramid
-from keras_resnet.training.classifier import build_classifier
 
 RNG = np.random.default_rng(0)
 NARROW = Architecture("narrow", (1, 2, 1, 2), (4, 6, 8, 10))
@@ -20,17 +21,19 @@ def _sizes(pyramid, height, width):
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize("include_top", [True, False])
-def test_levels_are_what_nets_of_fewer_stages_give(include_top, block):
-    net = dataclasses.replace(NARROW, block=block)
-    model = resnet.ResNet(net, include_top, input_shape=(None, None, 3), classes=5)
+def test_levels_are_the_outputs_of_models_with_fewer_stages(include_top, block):
+    architecture = dataclasses.replace(NARROW, block=block)
+    model = resnet.ResNet(architecture, include_top, input_shape=(None, None, 3), classes=5)
     images = RNG.normal(size=(2, 45, 64, 3)).astype("float32")
     maps = feature_pyramid(model)(images)
     assert list(maps) == ["C1", "C2", "C3", "C4", "C5"]
     for stages in (1, 2, 3, 4):
-        shorter = dataclasses.replace(
-            net, blocks_per_stage=net.blocks_per_stage[:stages], filters=net.filters[:stages]
+        fewer = dataclasses.replace(
+            architecture,
+            blocks_per_stage=architecture.blocks_per_stage[:stages],
+            filters=architecture.filters[:stages],
         )
-        shorter = resnet.ResNet(shorter, include_top=False)
+        shorter = resnet.ResNet(fewer, include_top=False)
         for layer in (layer for layer in shorter.layers if layer.weights):
             layer.set_weights(model.get_layer(layer.name).get_weights())
         np.testing.assert_allclose(maps[f"C{stages + 1}"], shorter(images), rtol=1e-5, atol=1e-5)
@@ -55,14 +58,14 @@ def test_the_stems_level_is_before_its_pool():
     ],
     ids=str,
 )
-def test_strides_of_imagenet_nets(options, strides):
+def test_strides_of_imagenet_models(options, strides):
     pyramid = feature_pyramid(resnet.ResNet(NARROW, include_top=False, **options))
-    wanted = {level: (-(-70 // stride), -(-61 // stride)) for level, stride in strides.items()}
-    assert _sizes(pyramid, 70, 61) == wanted
+    expected = {level: (-(-70 // stride), -(-61 // stride)) for level, stride in strides.items()}
+    assert _sizes(pyramid, 70, 61) == expected
 
 
-def test_strides_of_cifar_nets():
-    pyramid = feature_pyramid(resnet.CifarPlainNet(8, include_top=False))
+def test_strides_of_cifar_models():
+    pyramid = feature_pyramid(constructors.CifarPlainNet(8, include_top=False))
     assert _sizes(pyramid, 11, 8) == {"C1": (11, 8), "C2": (11, 8), "C3": (6, 4), "C4": (3, 2)}
 
 
@@ -72,7 +75,7 @@ def test_levels_come_in_the_order_of_the_stages():
     assert list(pyramid.predict(np.zeros((1, 32, 32, 3)), verbose=0)) == ["C2", "C4"]
 
 
-def test_layers_are_those_of_the_net():
+def test_layers_are_those_of_the_model():
     model = resnet.ResNet(NARROW, input_shape=(32, 32, 3), classes=3)
     pyramid = feature_pyramid(model)
     top = model.get_layer("predictions").weights
@@ -81,7 +84,7 @@ def test_layers_are_those_of_the_net():
 
 def test_of_a_classifier_that_takes_plain_pixels():
     mean = np.full(3, 100, "float32")
-    model = build_classifier(architectures.cifar(8), 8, 3, 10, mean)
+    model = build_classifier(architectures.cifar_architecture(8), (8, 8, 3), 10, mean)
     pyramid = feature_pyramid(model, ["C4"])
     images = RNG.integers(0, 256, (2, 8, 8, 3), "uint8")
     features = np.asarray(pyramid(images)["C4"])
@@ -90,11 +93,12 @@ def test_of_a_classifier_that_takes_plain_pixels():
     np.testing.assert_allclose(keras.ops.softmax(logits), model(images), atol=1e-5)
 
 
-def test_what_is_not_there_is_refused_by_name():
-    model = resnet.CifarResNet(8)
+def test_unknown_levels_and_models_are_refused_by_name():
+    model = constructors.CifarResNet(8)
     for levels, name in ((("C2", "C5"), "C5"), (["P3"], "P3"), (["conv2"], "conv2")):
-        with pytest.raises(ValueError, match=f"resnet8 has no level '{name}'; there are C1, C2, C3, C4"):
+        with refused("levels", name) as caught:
             feature_pyramid(model, levels)
+        assert "C1, C2, C3, C4" in caught.value.reason
     other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="other")
-    with pytest.raises(ValueError, match="other has no layers called as this package's"):
+    with refused("model", "other"):
         feature_pyramid(other)

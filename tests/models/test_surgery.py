@@ -2,18 +2,19 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.errors import refused
 
 import keras_resnet
 from keras_resnet import dense_block, fold_batch_norm, fully_convolutional
-from keras_resnet.models import architectures, resnet
+from keras_resnet.models import architectures, constructors, resnet
+from keras_resnet.models.classifier import build_classifier
 from keras_resnet.models.surgery import inference_copy
-from keras_resnet.training.classifier import build_classifier
 
 RNG = np.random.default_rng(0)
 
 
 def _trained(model):
-    """The model with averages, scales and shifts as training might leave them."""
+    """Randomizes averages, scales and shifts, as training might leave them."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights(
@@ -41,10 +42,12 @@ def _assert_same(folded, model, inputs):
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", None])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 def test_every_batch_norm_is_folded_and_the_outputs_stay(block, shortcut, variant):
-    net = architectures.Architecture(
+    architecture = architectures.Architecture(
         "net", (1, 2), (8, 16), block=block, stem="imagenet", shortcut=shortcut, variant=variant
     )
-    model = _trained(resnet.ResNet(net, input_shape=(37, 40, 3), classes=7, classifier_activation=None))
+    model = _trained(
+        resnet.ResNet(architecture, input_shape=(37, 40, 3), classes=7, classifier_activation=None)
+    )
     folded = fold_batch_norm(model)
     assert not _bns(folded)
     _assert_same(folded, model, RNG.normal(size=(3, 37, 40, 3)))
@@ -54,7 +57,7 @@ def test_every_batch_norm_is_folded_and_the_outputs_stay(block, shortcut, varian
 
 
 def test_the_original_keeps_its_weights():
-    model = _trained(resnet.CifarResNet(8))
+    model = _trained(constructors.CifarResNet(8))
     before = [w.copy() for w in model.get_weights()]
     fold_batch_norm(model)
     for weight, old in zip(model.get_weights(), before, strict=True):
@@ -110,11 +113,11 @@ def test_an_output_of_the_model_is_not_changed():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_the_shipped_net_folds_with_its_mean_and_pixels_as_uint8():
-    from keras_resnet.training.classifier import build_classifier
+def test_a_classifier_of_uint8_pixels_folds_with_its_mean():
+    from keras_resnet.models.classifier import build_classifier
 
     mean = RNG.uniform(0, 255, (16, 16, 3)).astype("float32")
-    model = _trained(build_classifier(architectures.cifar(8), 16, 3, 10, mean))
+    model = _trained(build_classifier(architectures.cifar_architecture(8), (16, 16, 3), 10, mean))
     folded = fold_batch_norm(model)
     assert folded.input.dtype == "uint8"
     _assert_same(folded, model, RNG.integers(0, 256, (4, 16, 16, 3), dtype="uint8"))
@@ -123,7 +126,7 @@ def test_the_shipped_net_folds_with_its_mean_and_pixels_as_uint8():
 def test_other_kinds_of_model_are_refused():
     wrong = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="wrong")
     for edit in (fold_batch_norm, inference_copy, fully_convolutional):
-        with pytest.raises(ValueError, match="wrong is not a Functional model"):
+        with refused("model", "wrong"):
             edit(wrong)
 
 
@@ -132,59 +135,59 @@ def test_folding_is_public():
 
 
 def _probabilities_at_each_position(model, features, window):
-    """Average, classifier and softmax of each window of the last feature map, one after another."""
+    """Computes average, classifier and softmax of each window of the last feature map, one by one."""
     kernel, bias = (np.asarray(weight) for weight in model.get_layer("predictions").weights)
     height, width = features.shape[1] - window + 1, features.shape[2] - window + 1
-    answers = np.zeros((len(features), height, width, kernel.shape[1]))
+    probabilities = np.zeros((len(features), height, width, kernel.shape[1]))
     for y in range(height):
         for x in range(width):
             logits = features[:, y : y + window, x : x + window].mean(axis=(1, 2)) @ kernel + bias
             exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-            answers[:, y, x] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return answers
+            probabilities[:, y, x] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
-def test_fully_convolutional_answers_at_every_position(block):
-    net = architectures.Architecture("net", (1, 1, 1), (8, 16, 32), block=block)
-    model = _trained(resnet.ResNet(net, input_shape=(64, 64, 3), classes=7))
-    headless = resnet.ResNet(net, include_top=False)
+def test_fully_convolutional_classifies_every_position(block):
+    architecture = architectures.Architecture("net", (1, 1, 1), (8, 16, 32), block=block)
+    model = _trained(resnet.ResNet(architecture, input_shape=(64, 64, 3), classes=7))
+    headless = resnet.ResNet(architecture, include_top=False)
     for layer in (layer for layer in headless.layers if layer.weights):
         layer.set_weights(model.get_layer(layer.name).get_weights())
     dense = fully_convolutional(model)
     assert not _bns(dense)
     images = RNG.normal(size=(2, 96, 80, 3)).astype("float32")
-    given = dense.predict(images, verbose=0)
-    assert given.shape == (2, 3, 2, 7)  # maps of 6x5, windows of 4x4
-    wanted = _probabilities_at_each_position(model, headless.predict(images, verbose=0), 4)
-    np.testing.assert_allclose(given, wanted, atol=1e-5)
+    outputs = dense.predict(images, verbose=0)
+    assert outputs.shape == (2, 3, 2, 7)  # maps of 6x5, windows of 4x4
+    expected = _probabilities_at_each_position(model, headless.predict(images, verbose=0), 4)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
-def test_fully_convolutional_at_224_is_the_net_itself():
-    # Logits: probabilities of such a net are 0 and 1, whatever is done to it.
-    model = _trained(resnet.ResNet18(classes=10, classifier_activation=None))
+def test_fully_convolutional_at_224_is_the_model_itself():
+    # Logits, because the probabilities of such a model are 0 and 1 whatever is done to it.
+    model = _trained(constructors.ResNet18(classes=10, classifier_activation=None))
     images = RNG.normal(size=(2, 224, 224, 3)).astype("float32")
-    given, wanted = (net.predict(images, verbose=0) for net in (fully_convolutional(model), model))
-    np.testing.assert_allclose(given[:, 0, 0], wanted, atol=1e-5 * np.abs(wanted).max())
+    outputs, expected = (m.predict(images, verbose=0) for m in (fully_convolutional(model), model))
+    np.testing.assert_allclose(outputs[:, 0, 0], expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_fully_convolutional_scales_the_mean_image():
     mean = RNG.uniform(0, 255, (8, 8, 1)).astype("float32")
-    model = _trained(build_classifier(architectures.cifar(8), 8, 1, 10, mean))
+    model = _trained(build_classifier(architectures.cifar_architecture(8), (8, 8, 1), 10, mean))
     dense = fully_convolutional(model)
     images = RNG.integers(0, 256, (3, 8, 8, 1), "uint8")
     np.testing.assert_allclose(
         dense.predict(images, verbose=0)[:, 0, 0], model.predict(images, verbose=0), atol=1e-5
     )
-    # The mean image at another size gives zeros, as the mean image does at its own.
+    # A resized mean image becomes zero, as the mean image itself does.
     subtraction = dense.get_layer("mean_subtraction")
     scaled = np.asarray(PIL.Image.fromarray(mean[..., 0]).resize((16, 16), PIL.Image.Resampling.BILINEAR))
     np.testing.assert_allclose(subtraction(scaled[None, ..., None]), np.zeros((1, 16, 16, 1)), atol=1e-3)
 
 
-def test_what_has_no_window_is_refused():
-    model = resnet.CifarResNet(8, input_shape=(None, None, 3))
-    with pytest.raises(ValueError, match="cannot be made fully convolutional"):
+def test_models_without_a_window_are_refused():
+    model = constructors.CifarResNet(8, input_shape=(None, None, 3))
+    with refused("model", "cifar_resnet8"):
         fully_convolutional(model)
-    with pytest.raises(ValueError, match="cannot be made fully convolutional"):
-        fully_convolutional(resnet.CifarResNet(8, include_top=False, input_shape=(32, 32, 3)))
+    with refused("model", "cifar_resnet8"):
+        fully_convolutional(constructors.CifarResNet(8, include_top=False, input_shape=(32, 32, 3)))

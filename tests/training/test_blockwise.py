@@ -1,4 +1,4 @@
-"""The blockwise model computes what the flat net computes, and changes the flat net's weights."""
+"""The blockwise model computes what the flat model computes, and trains the flat model's weights."""
 
 import itertools
 
@@ -19,20 +19,22 @@ LABELS = np.array([0, 1, 2, 1])
 STAGES = ("conv2", "conv3", "conv4")
 
 
-def _net(block="basic", shortcut="B"):
+def _model(block="basic", shortcut="B"):
     keras.utils.set_random_seed(0)
-    net = architectures.Architecture("net", (3, 2), (4, 8), block=block, stem="cifar", shortcut=shortcut)
-    return resnet.ResNet(net, input_shape=(16, 16, 3), classes=3)
+    architecture = architectures.Architecture(
+        "small", (3, 2), (4, 8), block=block, stem="cifar", shortcut=shortcut
+    )
+    return resnet.ResNet(architecture, input_shape=(16, 16, 3), classes=3)
 
 
-def _after_training(net, wrap):
-    trained = wrap(net)
+def _after_training(model, wrap):
+    trained = wrap(model)
     trained.compile(CoupledSGD(0.05, 0.9, 1e-3), "sparse_categorical_crossentropy", jit_compile=False)
     losses = [float(trained.train_on_batch(IMAGES, LABELS)) for _ in range(3)]
-    return losses, net.get_weights(), trained
+    return losses, model.get_weights(), trained
 
 
-# Every block, option and way once; the other combinations are slow.
+# Every block, shortcut option and mode once; the other combinations are slow.
 QUICK = {("basic", "A", ()), ("basic", None, STAGES), ("bottleneck", "C", ()), ("bottleneck", "A", STAGES)}
 COMBINATIONS = [
     pytest.param(*combination, marks=[] if combination in QUICK else pytest.mark.slow)
@@ -40,19 +42,19 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("block", "shortcut", "rematerialized"), COMBINATIONS)
-def test_trains_as_the_flat_net(block, shortcut, rematerialized):
+@pytest.mark.parametrize(("block", "shortcut", "rematerialize"), COMBINATIONS)
+def test_trains_as_the_flat_model(block, shortcut, rematerialize):
     losses, weights, _ = _after_training(
-        _net(block, shortcut), lambda net: BlockwiseModel(net, rematerialized)
+        _model(block, shortcut), lambda model: BlockwiseModel(model, rematerialize)
     )
-    flat_losses, flat_weights, _ = _after_training(_net(block, shortcut), lambda net: net)
+    flat_losses, flat_weights, _ = _after_training(_model(block, shortcut), lambda model: model)
     np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
     for ours, theirs in zip(weights, flat_weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
 
 
-def test_fully_connected_blocks_train_as_the_flat_net():
-    def net():
+def test_fully_connected_blocks_train_as_the_flat_model():
+    def dense_model():
         keras.utils.set_random_seed(0)
         image = keras.Input((16, 16, 3))
         x = dense_bn(keras.layers.Flatten()(image), 8, name="dense1")
@@ -61,18 +63,18 @@ def test_fully_connected_blocks_train_as_the_flat_net():
         return keras.Model(image, keras.layers.Dense(3, "softmax")(x))
 
     (losses, weights, _), (flat_losses, flat_weights, _) = (
-        _after_training(net(), wrap) for wrap in (BlockwiseModel, lambda net: net)
+        _after_training(dense_model(), wrap) for wrap in (BlockwiseModel, lambda model: model)
     )
     np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
     for ours, theirs in zip(weights, flat_weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
 
 
-def test_predicts_as_the_flat_net():
-    net = _net()
-    _after_training(net, BlockwiseModel)  # averages that are not those of a new net
+def test_predicts_as_the_flat_model():
+    model = _model()
+    _after_training(model, BlockwiseModel)  # averages that are not the initial ones
     np.testing.assert_allclose(
-        BlockwiseModel(net).predict(IMAGES, verbose=0), net.predict(IMAGES, verbose=0), atol=1e-6
+        BlockwiseModel(model).predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0), atol=1e-6
     )
 
 
@@ -87,42 +89,42 @@ def _functions(model):
 
 
 def test_equal_blocks_share_one_function():
-    # Of 5 blocks, those that change dimensions, if only on their shortcut, are of their own kind.
-    assert _functions(BlockwiseModel(_net(shortcut="A"))) == (5, 3)
-    assert _functions(_net(shortcut="A")) == (0, 0)
+    # Of 5 blocks, those that change dimensions, if only in their shortcut, have a kind of their own.
+    assert _functions(BlockwiseModel(_model(shortcut="A"))) == (5, 3)
+    assert _functions(_model(shortcut="A")) == (0, 0)
 
 
-def _freeze_a_block(net):
-    """The third of conv2, which is otherwise as the second."""
-    for layer in net.layers:
+def _freeze_a_block(model):
+    """Freezes the third block of conv2, which otherwise equals the second."""
+    for layer in model.layers:
         layer.trainable = not layer.name.startswith("conv2_block3_")
-    return net
+    return model
 
 
 def test_a_frozen_block_shares_no_function_with_a_trained_one():
-    assert _functions(BlockwiseModel(_freeze_a_block(_net(shortcut="A")))) == (5, 4)
+    assert _functions(BlockwiseModel(_freeze_a_block(_model(shortcut="A")))) == (5, 4)
 
 
 def test_a_frozen_block_is_assigned_nothing():
-    # Of 11 BN with two averages each it has two.
-    for model, assigned in ((_net(shortcut="A"), 22), (_freeze_a_block(_net(shortcut="A")), 18)):
+    # It has two of the 11 batch norms, with two averages each.
+    for model, assigned in ((_model(shortcut="A"), 22), (_freeze_a_block(_model(shortcut="A")), 18)):
         kinds = [operation.type for operation in _operations(BlockwiseModel(model))]
         assert kinds.count("AssignVariableOp") == assigned
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rematerialized", [(), STAGES])
-def test_trains_as_the_flat_net_around_a_frozen_block(rematerialized):
-    before = _net().get_weights()
+@pytest.mark.parametrize("rematerialize", [(), STAGES])
+def test_trains_as_the_flat_model_around_a_frozen_block(rematerialize):
+    before = _model().get_weights()
     losses, weights, _ = _after_training(
-        _freeze_a_block(_net()), lambda net: BlockwiseModel(net, rematerialized)
+        _freeze_a_block(_model()), lambda model: BlockwiseModel(model, rematerialize)
     )
-    flat_losses, flat_weights, _ = _after_training(_freeze_a_block(_net()), lambda net: net)
+    flat_losses, flat_weights, _ = _after_training(_freeze_a_block(_model()), lambda model: model)
     np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
     for ours, theirs in zip(weights, flat_weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     still = [np.array_equal(ours, old) for ours, old in zip(weights, before, strict=True)]
-    assert still == [weight.path.startswith("conv2_block3_") for weight in _net().weights]
+    assert still == [weight.path.startswith("conv2_block3_") for weight in _model().weights]
 
 
 def test_layers_of_unknown_kind_are_called_one_by_one():
@@ -134,13 +136,13 @@ def test_layers_of_unknown_kind_are_called_one_by_one():
     assert _functions(model) == (1, 1)
 
 
-def test_saves_and_loads_as_the_flat_net(tmp_path):
-    net = _net()
-    *_, trained = _after_training(net, BlockwiseModel)
-    trained.save_weights(tmp_path / "net.weights.h5")
-    again = _net()
-    again.load_weights(tmp_path / "net.weights.h5")
-    for ours, theirs in zip(again.get_weights(), net.get_weights(), strict=True):
+def test_saves_and_loads_as_the_flat_model(tmp_path):
+    model = _model()
+    *_, trained = _after_training(model, BlockwiseModel)
+    trained.save_weights(tmp_path / "model.weights.h5")
+    loaded = _model()
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -148,8 +150,8 @@ def test_saves_and_loads_as_the_flat_net(tmp_path):
 def test_half_types(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        losses, _, trained = _after_training(_net(), BlockwiseModel)
-        flat_losses, _, flat = _after_training(_net(), lambda net: net)
+        losses, _, trained = _after_training(_model(), BlockwiseModel)
+        flat_losses, _, flat = _after_training(_model(), lambda model: model)
     finally:
         keras.config.set_dtype_policy("float32")
     np.testing.assert_allclose(losses, flat_losses, rtol=2e-2)
@@ -160,16 +162,16 @@ def test_half_types(policy):
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_under_a_mirrored_strategy(synchronized):
     results = []
-    for wrap in (BlockwiseModel, lambda net: net):
+    for wrap in (BlockwiseModel, lambda model: model):
         with make_strategy("auto", ("CPU:0", "CPU:1")).scope():
-            net = _net()
+            model = _model()
             if synchronized:
-                synchronize_batch_norm(net)
-            trained = wrap(net)
+                synchronize_batch_norm(model)
+            trained = wrap(model)
             trained.compile(CoupledSGD(0.05, 0.9, 1e-3), "sparse_categorical_crossentropy", jit_compile=False)
             batches = tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat(3)
             losses = trained.fit(batches, epochs=2, verbose=0).history["loss"]
-        results.append((losses, net.get_weights()))
+        results.append((losses, model.get_weights()))
     (losses, weights), (flat_losses, flat_weights) = results
     np.testing.assert_allclose(losses, flat_losses, rtol=1e-4)
     for ours, theirs in zip(weights, flat_weights, strict=True):
@@ -179,7 +181,7 @@ def test_under_a_mirrored_strategy(synchronized):
 def test_compiled_by_xla():
     losses = []
     for compiled in (True, False):
-        trained = BlockwiseModel(_net())
+        trained = BlockwiseModel(_model())
         trained.compile(CoupledSGD(0.05), "sparse_categorical_crossentropy", jit_compile=compiled)
         losses.append([float(trained.train_on_batch(IMAGES, LABELS)) for _ in range(2)])
     np.testing.assert_allclose(*losses, rtol=1e-3)

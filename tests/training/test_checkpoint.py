@@ -1,11 +1,13 @@
+"""Checkpoint files: what is kept, skipped and refused."""
+
 import errno
 import os
 import re
 
 import numpy as np
 import pytest
+from helpers.errors import refused
 
-from keras_resnet.errors import UserError
 from keras_resnet.training.checkpoint import Checkpoints, check_arrays, read_checkpoint
 
 ARRAYS = {"weights/0/kernel": np.arange(6.0).reshape(2, 3), "optimizer/0/iterations": np.array(7)}
@@ -35,7 +37,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "encrypted", "method", "array"])
-def test_a_damaged_one_is_passed_over(tmp_path, capsys, damage):
+def test_a_damaged_one_is_skipped(tmp_path, caplog, damage):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         checkpoints.save(step, ARRAYS, {"step": step})
@@ -56,13 +58,14 @@ def test_a_damaged_one_is_passed_over(tmp_path, capsys, damage):
         content = b"" if damage == "empty" else b"no checkpoint"
     newest.write_bytes(content)
     assert Checkpoints(tmp_path).latest().meta["step"] == 1
-    assert f"{newest} is damaged or no checkpoint" in capsys.readouterr().out
-    # Training goes on from 1, and the damaged one goes.
+    (warning,) = caplog.messages
+    assert str(newest) in warning
+    # Training resumes from 1, and the damaged one is removed.
     checkpoints.save(1, ARRAYS, {"step": 1})
     assert _names(tmp_path) == ["step-0000000001.npz"]
 
 
-def test_a_full_disk_leaves_the_one_before(tmp_path, capsys, monkeypatch):
+def test_a_full_disk_leaves_the_one_before(tmp_path, caplog, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, ARRAYS, {"step": 1})
 
@@ -72,9 +75,9 @@ def test_a_full_disk_leaves_the_one_before(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(np, "savez", fill)
     assert not checkpoints.save(2, ARRAYS, {"step": 2})
-    told = capsys.readouterr().out
-    assert "step-0000000002.npz could not be written (No space left on device)" in told
-    assert "step-0000000001.npz is the last good one" in told
+    (warning,) = caplog.messages
+    assert "step-0000000002.npz could not be written (No space left on device)" in warning
+    assert warning.endswith("step-0000000001.npz.")
     assert _names(tmp_path) == ["step-0000000001.npz"]
     assert Checkpoints(tmp_path).latest().meta["step"] == 1
 
@@ -88,20 +91,45 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path):
     assert _names(tmp_path) == ["step-0000000010.npz"]
 
 
-def test_another_runs_is_refused_by_what_differs(tmp_path):
-    Checkpoints(tmp_path, {"depth": 20, "dataset": "digits", "version": "1"}).save(1, ARRAYS, {})
-    with pytest.raises(UserError, match=r"another training, with depth=20 and not 32; version=1 and not 2"):
-        Checkpoints(tmp_path, {"depth": 32, "dataset": "digits", "version": "2"}).latest()
+def _settings(depth, version):
+    return {"architecture": {"depth": depth, "filters": (16, 32)}, "version": version}
 
 
-def test_another_nets_variables_are_named(tmp_path):
+def test_one_with_other_settings_is_refused_by_what_differs(tmp_path):
+    Checkpoints(tmp_path, _settings(20, "1")).save(1, ARRAYS, {})
+    with refused(None, tmp_path / "step-0000000001.npz") as caught:
+        Checkpoints(tmp_path, _settings(32, "2")).latest()
+    assert "architecture.depth=20 instead of 32, version=1 instead of 2." in caught.value.reason
+
+
+def test_a_training_adds_to_the_subjects_of_the_settings(tmp_path):
+    settings = {"recipe": {"name": "mine"}, "training": {"seed": 3}}
+    checkpoints = Checkpoints(tmp_path, settings)
+    checkpoints.identify_training({"recipe": {"epochs": 1}, "training": {"old": 1}})
+    checkpoints.identify_training({"recipe": {"epochs": 2}, "training": {"metrics": ("loss",)}})
+    checkpoints.save(1, ARRAYS, {})
+    assert checkpoints.latest().meta["settings"] == {
+        "recipe": {"name": "mine", "epochs": 2},
+        "training": {"seed": 3, "metrics": ["loss"]},
+    }
+    with refused(None, tmp_path / "step-0000000001.npz") as caught:
+        Checkpoints(tmp_path, settings).latest()
+    assert "recipe.epochs=2 instead of None" in caught.value.reason
+
+
+def test_a_subject_that_a_training_cannot_add_to_is_refused(tmp_path):
+    with refused("settings", {"recipe": "mine"}):
+        Checkpoints(tmp_path, {"recipe": "mine"}).identify_training({"recipe": {"epochs": 1}})
+
+
+def test_variables_of_a_different_model_are_named(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, ARRAYS, {})
     shapes = {"weights/0/kernel": (2, 4), "optimizer/0/iterations": (), "weights/1/bias": (4,)}
-    with pytest.raises(
-        UserError, match=r"kernel 2x3 and not 2x4; weights/1/bias nowhere and not 4; remove it, "
-    ):
+    with refused(None, tmp_path / "step-0000000001.npz") as caught:
         check_arrays(checkpoints.latest(), shapes)
+    assert "weights/0/kernel 2x3 instead of 2x4" in caught.value.reason
+    assert "weights/1/bias missing instead of 4" in caught.value.reason
     check_arrays(checkpoints.latest(), {name: array.shape for name, array in ARRAYS.items()})
 
 
@@ -111,7 +139,7 @@ def test_nothing_is_unpickled(tmp_path):
             return os.mkdir, (str(tmp_path / "sprung"),)
 
     np.savez(tmp_path / "trap.npz", meta=np.array([Trap()], dtype=object))
-    with pytest.raises(ValueError, match="is damaged or no checkpoint"):
+    with refused(None, tmp_path / "trap.npz"):
         read_checkpoint(tmp_path / "trap.npz")
     assert not (tmp_path / "sprung").exists()
 
@@ -129,7 +157,7 @@ def test_is_due_after_so_many_minutes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
 def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch, number):
-    """Passing it over would have its training begin anew, and remove it."""
+    """If it were skipped, training would start over and remove it."""
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, ARRAYS, {})
 
@@ -142,25 +170,25 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypa
     assert _names(tmp_path) == ["step-0000000001.npz"]
 
 
-def test_whether_one_is_whole(tmp_path):
+def test_whether_one_is_valid(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    assert not checkpoints.any_whole()
+    assert not checkpoints.any_valid()
     for step in (1, 2):
         checkpoints.save(step, ARRAYS, {})
     (tmp_path / "step-0000000002.npz").write_bytes(b"damaged")
-    assert checkpoints.any_whole()
+    assert checkpoints.any_valid()
     (tmp_path / "step-0000000001.npz").write_bytes(b"damaged")
-    assert not checkpoints.any_whole()
+    assert not checkpoints.any_valid()
 
 
-@pytest.mark.parametrize("meta", [b"[]", b'{"identity": 1}', b'"text"'])
-def test_what_has_no_meta_data_is_no_checkpoint(tmp_path, meta):
+@pytest.mark.parametrize("meta", [b"[]", b'{"settings": 1}', b'"text"'])
+def test_a_file_without_metadata_is_not_a_checkpoint(tmp_path, meta):
     np.savez(tmp_path / "step.npz", meta=np.frombuffer(meta, "uint8"))
-    with pytest.raises(ValueError, match=r"step\.npz is no checkpoint: its meta data are no JSON object"):
+    with refused(None, tmp_path / "step.npz"):
         read_checkpoint(tmp_path / "step.npz")
 
 
-def test_a_full_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
+def test_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise MemoryError
 

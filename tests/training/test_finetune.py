@@ -1,6 +1,7 @@
-"""Stages unfrozen one after another, as by hand: also when interrupted, rolled back or on two devices."""
+"""Gradual unfreezing, compared with a loop by hand: also when interrupted, rolled back or on two devices."""
 
 import dataclasses
+import logging
 import math
 import pathlib
 import signal
@@ -11,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.errors import refused
 
-from keras_resnet.errors import UserError
 from keras_resnet.models import architectures, resnet
 from keras_resnet.models.freezing import freeze
-from keras_resnet.training import Checkpoints, Recipe, TrainingData, train
-from keras_resnet.training.interruption import Interrupted
-from keras_resnet.training.progress import PlainLog
-from keras_resnet.training.step import Steps
+from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
+from keras_resnet.training.callbacks.progress import LineLogger
+from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.signals import Interrupted
 from keras_resnet.training.strategy import make_strategy
 
 STAGES = ("conv1", "conv2", "conv3", "head")
@@ -34,10 +35,10 @@ RECIPE = Recipe(
 TRAINED = [{"head"}] * 3 + [{"conv3", "head"}] * 3 + [set(STAGES)] * 4
 
 
-def _net():
+def _model():
     keras.utils.set_random_seed(0)
-    net = architectures.Architecture("net", (1, 1), (4, 8), stem="cifar")
-    return resnet.ResNet(net, input_shape=(8, 8, 3), classes=3)
+    architecture = architectures.Architecture("small", (1, 1), (4, 8), stem="cifar")
+    return resnet.ResNet(architecture, input_shape=(8, 8, 3), classes=3)
 
 
 def _batch(step):
@@ -47,7 +48,7 @@ def _batch(step):
 
 
 def _data(batch=_batch):
-    return TrainingData(
+    return ResumableData(
         STEPS_PER_EPOCH,
         lambda first_step, worker, workers: tf.data.Dataset.range(first_step, 10**6).map(batch),
     )
@@ -97,8 +98,8 @@ class _StopAfter(keras.callbacks.Callback):
 
 
 def test_each_phase_moves_its_stages_and_no_others():
-    """Neither by a gradient nor by decay nor, BN's statistics, by the images."""
-    weights, model = _Weights(), _net()
+    """Neither by a gradient nor by weight decay; nor are batch norm's statistics changed by images."""
+    weights, model = _Weights(), _model()
     train(model, _data(), _validation(), RECIPE, callbacks=[weights])
     assert weights.moved() == TRAINED
     for phase in (slice(0, 4), slice(3, 7), slice(6, 11)):
@@ -110,16 +111,16 @@ def test_each_phase_moves_its_stages_and_no_others():
 
 
 def test_trains_as_a_loop_by_hand():
-    """The flat net, gradients by Keras and velocities by hand, which go on from one phase to the next."""
-    ours, theirs = _net(), _net()
+    """The flat model, gradients by Keras and velocities by hand, which carry over between phases."""
+    ours, theirs = _model(), _model()
     train(ours, _data(), _validation(), RECIPE, callbacks=[])
     velocities = {variable.path: np.zeros(variable.shape) for variable in theirs.trainable_variables}
     for step, stages in enumerate(TRAINED):
         freeze(theirs, min(stages, key=STAGES.index))
         images, labels = _batch(step)
         with tf.GradientTape() as tape:
-            answers = theirs(images, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, answers))
+            probabilities = theirs(images, training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
         variables = theirs.trainable_variables
         for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
             decayed = gradient + RECIPE.weight_decay * variable
@@ -130,9 +131,11 @@ def test_trains_as_a_loop_by_hand():
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=1e-4, err_msg=a.path)
 
 
-def test_averages_go_on_from_phase_to_phase():
-    recipe = dataclasses.replace(RECIPE, epochs=5, ema=0.9)  # from conv3 on at step 8, everything at step 15
-    weights, model = _Weights(), _net()
+def test_averages_carry_over_from_phase_to_phase():
+    recipe = dataclasses.replace(
+        RECIPE, epochs=5, ema_decay=0.9
+    )  # from conv3 on at step 8, everything at step 15
+    weights, model = _Weights(), _model()
     train(model, _data(), _validation(), recipe, callbacks=[weights])
     average = weights.values[0]
     for step, now in enumerate(weights.values[1:], start=1):
@@ -145,8 +148,8 @@ def test_averages_go_on_from_phase_to_phase():
 
 
 def test_stages_that_are_never_unfrozen_stay_with_averages_too():
-    recipe = dataclasses.replace(RECIPE, epochs=4, ema=0.9, unfreeze=(("head", 0.5), ("conv3", 0.5)))
-    model = _net()
+    recipe = dataclasses.replace(RECIPE, epochs=4, ema_decay=0.9, unfreeze=(("head", 0.5), ("conv3", 0.5)))
+    model = _model()
     before = {weight.path: weight.numpy() for weight in model.weights}
     train(model, _data(), _validation(), recipe, callbacks=[])
     moved = {_stage(w.path) for w in model.weights if not np.array_equal(w.numpy(), before[w.path])}
@@ -158,7 +161,7 @@ def test_stages_that_are_never_unfrozen_stay_with_averages_too():
 )
 def test_a_step_neither_assigns_nor_differentiates_what_is_frozen(stage, batch_norms, convolutions):
     """By the operations it is made of: of six convolutions and BN, three are those of conv3."""
-    steps = Steps(_net(), RECIPE)
+    steps = StepFunctions(_model(), RECIPE)
     steps.train_from(stage)
     graph = steps._train.get_concrete_function(*_batch(0), tf.zeros(16)).graph.as_graph_def()
     kinds = [node.op for node in graph.node]
@@ -168,33 +171,34 @@ def test_a_step_neither_assigns_nor_differentiates_what_is_frozen(stage, batch_n
     assert kinds.count("Conv2DBackpropFilter") == convolutions
 
 
-def whole_and_resumed(folder):
-    """Train once, and again with stops: where the second phase begins, and inside of it."""
+def uninterrupted_and_resumed(folder):
+    """Trains once, and again with stops: where the second phase begins, and inside of it."""
     tf.config.experimental.enable_op_determinism()
-    recipe = dataclasses.replace(RECIPE, epochs=4, ema=0.9)  # boundaries at 6 and 12 of 20 steps
-    whole = _net()
-    expected = train(whole, _data(), _validation(), recipe, callbacks=[])
+    recipe = dataclasses.replace(RECIPE, epochs=4, ema_decay=0.9)  # boundaries at 6 and 12 of 20 steps
+    uninterrupted = _model()
+    expected = train(uninterrupted, _data(), _validation(), recipe, callbacks=[])
     for stop, done in ((6, 6), (3, 9)):
-        model, checkpoints = _net(), Checkpoints(folder)
-        with pytest.raises(Interrupted, match=f"stopped after step {done} of 20, saved as"):
+        model, checkpoints = _model(), Checkpoints(folder)
+        with pytest.raises(Interrupted, match=f"Stopped after step {done} of 20. Saved as"):
             train(
                 model, _data(), _validation(), recipe, callbacks=[_StopAfter(stop)], checkpoints=checkpoints
             )
         assert all(layer.trainable for layer in model.layers)
-    model, weights = _net(), _Weights()
-    progress = train(
-        model, _data(), _validation(), recipe, callbacks=[weights], checkpoints=Checkpoints(folder)
-    )
+    model, weights = _model(), _Weights()
+    state = train(model, _data(), _validation(), recipe, callbacks=[weights], checkpoints=Checkpoints(folder))
     assert len(weights.values) == 1 + 20 - 9
-    assert progress.history == expected.history
-    for ours, theirs in zip(model.weights, whole.weights, strict=True):
+    assert state.history == expected.history
+    for ours, theirs in zip(model.weights, uninterrupted.weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
-def test_an_interrupted_training_goes_on_to_the_same_weights_to_the_last_bit(tmp_path):
-    """In a process of its own, for only then TensorFlow can be told to be deterministic."""
+def test_an_interrupted_training_resumes_to_the_same_weights_to_the_last_bit(tmp_path):
+    """In a process of its own: TensorFlow can only be made deterministic at its start."""
     here = pathlib.Path(__file__)
-    code = f"import {here.stem}; {here.stem}.whole_and_resumed({str(tmp_path)!r})"
+    code = (
+        f"import sys; sys.path.append({str(here.parents[1])!r})\n"
+        f"import {here.stem}; {here.stem}.uninterrupted_and_resumed({str(tmp_path)!r})"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=here.parent, capture_output=True, text=True, check=False
     )
@@ -206,8 +210,8 @@ def test_a_rollback_goes_back_to_the_phase_of_its_step(tmp_path):
         images, labels = _batch(step)
         return images, tf.where(step == 4, math.nan, tf.one_hot(labels, 3))
 
-    weights, model = _Weights(), _net()
-    with pytest.raises(UserError, match="after going back 1 times"):
+    weights, model = _Weights(), _model()
+    with refused("learning_rate", 0.1) as caught:
         train(
             model,
             _data(poisoned),
@@ -217,11 +221,12 @@ def test_a_rollback_goes_back_to_the_phase_of_its_step(tmp_path):
             checkpoints=Checkpoints(tmp_path),
             max_rollbacks=1,
         )
+    assert "after 1 rollback." in caught.value.reason
     # To the first step from conv3 on; back to the start, with a tenth of the rate, and once more to there.
     assert weights.moved()[:4] == TRAINED[:4]
     assert weights.moved(5) == TRAINED[1:4]
-    start, again = weights.values[0], weights.values[5]
-    assert {_stage(path) for path in start if not np.array_equal(start[path], again[path])} == {"head"}
+    start, restart = weights.values[0], weights.values[5]
+    assert {_stage(path) for path in start if not np.array_equal(start[path], restart[path])} == {"head"}
     assert all(layer.trainable for layer in model.layers)
 
 
@@ -247,7 +252,7 @@ def test_two_devices_train_as_one(float64):
     for devices in (("CPU:0",), ("CPU:0", "CPU:1")):
         weights = _Weights()
         with make_strategy("auto", devices).scope():
-            history = train(_net(), _data(twice), _validation(), recipe, callbacks=[weights]).history
+            history = train(_model(), _data(twice), _validation(), recipe, callbacks=[weights]).history
         assert weights.moved() == [{"head"}] * 5 + [set(STAGES)] * 5
         results.append((history, weights.values[-1]))
     (one, one_weights), (two, two_weights) = results
@@ -262,7 +267,9 @@ def test_with_loss_scaling_and_parts_of_a_batch():
     keras.config.set_dtype_policy("mixed_float16")
     try:
         weights = _Weights()
-        history = train(_net(), _data(), _validation(), RECIPE, callbacks=[weights], accumulate=2).history
+        history = train(
+            _model(), _data(), _validation(), RECIPE, callbacks=[weights], gradient_accumulation_steps=2
+        ).history
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(history["loss"]).all()
@@ -271,19 +278,19 @@ def test_with_loss_scaling_and_parts_of_a_batch():
     assert weights.moved()[-1] == set(STAGES)
 
 
-def test_a_net_without_the_stage_is_refused_before_training():
-    weights, model = _Weights(), _net()
+def test_a_model_without_the_stage_is_refused_before_training():
+    weights, model = _Weights(), _model()
     recipe = dataclasses.replace(RECIPE, unfreeze=(("head", 0.5), ("conv4", 0.3), ("conv1", 0.2)))
-    with pytest.raises(
-        UserError, match="unfreeze='conv4' is no stage of net, which has conv1, conv2, conv3, head"
-    ):
+    with refused("unfreeze", recipe.unfreeze) as caught:
         train(model, _data(), _validation(), recipe, callbacks=[weights])
+    assert "conv4" in caught.value.reason
+    assert "conv1, conv2, conv3, head" in caught.value.reason
     assert not weights.values
     assert all(layer.trainable for layer in model.layers)
 
 
 def test_what_the_user_has_frozen_stays_so_where_the_recipe_unfreezes_nothing():
-    weights, model = _Weights(), _net()
+    weights, model = _Weights(), _model()
     freeze(model, "conv3")
     flags = [layer.trainable for layer in model.layers]
     recipe = dataclasses.replace(RECIPE, unfreeze=())
@@ -292,17 +299,18 @@ def test_what_the_user_has_frozen_stays_so_where_the_recipe_unfreezes_nothing():
     assert [layer.trainable for layer in model.layers] == flags
 
 
-def test_the_user_is_told_when_a_phase_begins(capsys):
+def test_the_start_of_a_phase_is_logged(caplog):
+    caplog.set_level(logging.INFO)
     recipe = dataclasses.replace(
         RECIPE, epochs=3, unfreeze=(("head", 1 / 3), ("conv3", 1 / 2), ("conv1", 1 / 6))
     )
-    train(_net(), _data(), _validation(), recipe, callbacks=[PlainLog()])
-    lines = [line.split(":")[0] if "done" in line else line for line in capsys.readouterr().out.splitlines()]
+    train(_model(), _data(), _validation(), recipe, callbacks=[LineLogger()])
+    lines = [line.split(":")[0] if "done" in line else line for line in caplog.messages]
     assert [line for line in lines if line.startswith(("epoch", "Trained"))] == [
         "epoch 1/3 done",
-        "Trained from here on: head.",
-        "Trained from here on: conv3, head.",
+        "Trained after step 0: head.",
+        "Trained after step 5: conv3, head.",
         "epoch 2/3 done",
         "epoch 3/3 done",
-        "Trained from here on: conv1, conv2, conv3, head.",
+        "Trained after step 12: conv1, conv2, conv3, head.",
     ]

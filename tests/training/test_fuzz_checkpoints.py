@@ -1,42 +1,41 @@
-"""Damaged checkpoints are used, passed over or refused in one sentence; so are damaged records of runs."""
+"""Damaged checkpoints are used, skipped or refused in one sentence; so are damaged records of runs."""
 
 import contextlib
-import dataclasses
 import io
 import json
+import logging
 import pathlib
 import tempfile
 import zipfile
 
 import numpy as np
-import records
-from damage import answer_or_none, budget, damaged
+from helpers import records
+from helpers.damage import answer_or_none, budget, damaged
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from keras_resnet.models import architectures
+from keras_resnet.runs.record import MODEL, RunFolder, load_finished_run
 from keras_resnet.training.checkpoint import Checkpoints, check_arrays
-from keras_resnet.training.recipes import RECIPES
-from keras_resnet.training.run_folder import MODEL, RunFolder, finished_record
 
-IDENTITY = {"depth": 20, "filters": [16, 32]}
+CHECKPOINT_SETTINGS = {"architecture": {"depth": 20, "filters": [16, 32]}, "version": "1"}
+META = {"state": {"best_error": float("inf")}}
 ARRAYS = {"weights/0/kernel": np.arange(6.0).reshape(2, 3), "optimizer/0/iterations": np.array(7)}
-SETTINGS = {
-    **dataclasses.asdict(architectures.cifar(20)),
-    **dataclasses.asdict(RECIPES["finetune"]),
-    **records.SETTINGS,
-}
+SETTINGS = records.make_settings(recipe="finetune")
 
 
 def _checkpoint(step):
     with tempfile.TemporaryDirectory() as folder:
-        Checkpoints(folder, IDENTITY).save(step, ARRAYS, {"step": step, "progress": {"best": float("inf")}})
+        Checkpoints(folder, CHECKPOINT_SETTINGS).save(step, ARRAYS, META | {"step": step})
         return pathlib.Path(folder, f"step-{step:010}.npz").read_bytes()
+
+
+def _run_folder(folder):
+    return RunFolder(folder, "run", records.CONFIG, SETTINGS, records.make_metadata("finetune"))
 
 
 def _record():
     with tempfile.TemporaryDirectory() as folder:
-        RunFolder(folder, "run", SETTINGS, records.ABOUT).finish(records.RESULTS)
+        _run_folder(folder).finish(records.RESULTS)
         return pathlib.Path(folder, "run", "run.json").read_bytes()
 
 
@@ -60,7 +59,8 @@ def _damaged_inside(draw):
 def _changed_record(draw):
     """A record in which something is missing or of another kind."""
     record = json.loads(RECORD)
-    part = draw(st.sampled_from([record, *record.values(), record["about"]["preprocessing"]]))
+    subjects = record["settings"]["input"], record["settings"]["recipe"]
+    part = draw(st.sampled_from([record, *record.values(), *subjects]))
     name = draw(st.sampled_from(sorted(part)))
     plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
     if draw(st.booleans()):
@@ -70,33 +70,46 @@ def _changed_record(draw):
     return json.dumps(record).encode()
 
 
-def _taken_up(folder):
-    checkpoint = Checkpoints(folder, IDENTITY).latest()
+def _resumed(folder):
+    checkpoint = Checkpoints(folder, CHECKPOINT_SETTINGS).latest()
     check_arrays(checkpoint, {name: array.shape for name, array in ARRAYS.items()})
     return checkpoint
 
 
+@contextlib.contextmanager
+def _logged():
+    """The messages that are logged meanwhile: caplog is one for all examples of Hypothesis."""
+    messages, handler = [], logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger(Checkpoints.__module__)
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+
+
 @budget(600)
 @given(damaged(CHECKPOINT) | _damaged_inside())
-def test_a_checkpoint_is_used_passed_over_or_refused(content):
+def test_a_checkpoint_is_used_skipped_or_refused(content):
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "step-0000000001.npz").write_bytes(EARLIER)
         path = pathlib.Path(folder, "step-0000000002.npz")
         path.write_bytes(content)
-        with contextlib.redirect_stdout(io.StringIO()) as told:
-            found = answer_or_none(_taken_up, folder)
+        with _logged() as messages:
+            found = answer_or_none(_resumed, folder)
     if found is not None and found.path != path:
-        event("passed over")
-        (line,) = told.getvalue().splitlines()
-        assert line.startswith(f"WARNING: {path} is ")
-        assert line.endswith("It is passed over.")
+        event("skipped")
+        (message,) = messages
+        assert str(path) in message
+        assert "\n" not in message
         assert found.meta["step"] == 1
 
 
 def _known(folder):
-    """All that commands ask of a finished run."""
-    record = finished_record(folder, "RUN")
-    return record, record.architecture, record.recipe
+    """Everything that is read from the record of a finished run."""
+    record = load_finished_run(folder)
+    return record, record.architecture, record.recipe, record.spec, record.train_config
 
 
 @budget(400)
@@ -108,8 +121,8 @@ def test_a_record_is_read_or_refused(content):
         (run / MODEL).touch()
         (run / "run.json").write_bytes(content)
         known = answer_or_none(_known, run)
-        answer_or_none(RunFolder(folder, "run", SETTINGS, records.ABOUT).check)
+        answer_or_none(_run_folder(folder).check)
     if known is not None:
         record = known[0]
-        assert isinstance(record.about["preprocessing"]["size"], int)
+        assert isinstance(record.settings["input"]["size"], int)
         assert isinstance(record.results["accuracy"], float)

@@ -1,3 +1,5 @@
+"""The optimizer, compared with stock SGD and with steps by hand."""
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ RATE, MOMENTUM, L2 = 0.1, 0.9, 0.05
 
 
 def _steps(optimizer, count=5, regularizer=None):
-    """Weights of a small net after a few steps on fixed data."""
+    """Weights of a small model after a few steps on fixed data."""
     keras.utils.set_random_seed(0)
     layers = [
         keras.layers.Dense(4, "tanh", kernel_regularizer=regularizer, bias_regularizer=regularizer)
@@ -25,7 +27,7 @@ def _steps(optimizer, count=5, regularizer=None):
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(MOMENTUM, False), (0.0, False), (MOMENTUM, True)])
 def test_is_the_gradient_of_an_l2_penalty(momentum, nesterov):
-    """Stock SGD with a penalty of l2/2 * w^2 in the loss walks the same way."""
+    """Stock SGD with a penalty of l2/2 * w^2 in the loss takes the same steps."""
     penalty = keras.regularizers.L2(L2 / 2)
     theirs = _steps(keras.optimizers.SGD(RATE, momentum, nesterov), regularizer=penalty)
     ours = _steps(CoupledSGD(RATE, momentum, L2, nesterov=nesterov))
@@ -49,6 +51,7 @@ def test_first_steps_by_hand():
 
 
 def test_config_round_trip():
-    config = CoupledSGD(0.3, 0.8, 0.02).get_config()
-    again = CoupledSGD.from_config(config)
-    assert (float(again.learning_rate), again.momentum, again.l2) == (pytest.approx(0.3), 0.8, 0.02)
+    config = CoupledSGD(0.3, 0.8, 0.02, weight_decay_on="kernels").get_config()
+    copy = CoupledSGD.from_config(config)
+    assert (float(copy.learning_rate), copy.momentum, copy.l2) == (pytest.approx(0.3), 0.8, 0.02)
+    assert copy.weight_decay_on == "kernels"

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-SCRIPT = pathlib.Path(__file__).with_name("train_digits.py")
+SCRIPT = pathlib.Path(__file__).parents[1] / "helpers" / "train_digits.py"
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -57,7 +57,7 @@ def _wait(*processes, seconds=300):
 
 
 def _command(runs, epochs):
-    """A training of which each worker is to be part, with a checkpoint after every step."""
+    """A training for all workers, with a checkpoint after every step."""
     flags = ["--depth=8", f"--epochs={epochs}", "--batch_size=48", "--checkpoint_minutes=0", "--log=plain"]
     return [ROOT / "train.py", *flags, f"--output_dir={runs}", "--run_name=run"]
 
@@ -78,16 +78,19 @@ def alone(tmp_path_factory):
     return json.loads(file.read_text())
 
 
-@pytest.mark.parametrize("accumulate", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_two_machines_train_as_one(tmp_path, alone, accumulate):
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_two_machines_train_as_one(tmp_path, alone, gradient_accumulation_steps):
     files = [tmp_path / f"losses{i}.json" for i in range(2)]
-    extra = [f"--accumulate={accumulate}", f"--steps={50 if accumulate == 1 else 5}"]
+    extra = [
+        f"--gradient_accumulation_steps={gradient_accumulation_steps}",
+        f"--steps={50 if gradient_accumulation_steps == 1 else 5}",
+    ]
     with _workers(*([SCRIPT, file, tmp_path / "checkpoints", *extra] for file in files)) as workers:
         _wait(*workers)
     first, second = (json.loads(file.read_text()) for file in files)
     assert first == second  # to the last digit
     assert first["devices"] == 2
-    if accumulate > 1:  # BN sees a third of the batch, so the curve is another one
+    if gradient_accumulation_steps > 1:  # batch norm normalizes a third of the batch: another curve
         assert all(map(np.isfinite, first["losses"]))
         return
     assert len(first["losses"]) == 50
@@ -97,7 +100,7 @@ def test_two_machines_train_as_one(tmp_path, alone, accumulate):
 
 
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, alone, victim):
+def test_a_dead_worker_stops_the_other_and_the_same_command_resumes(tmp_path, alone, victim):
     runs = tmp_path / "runs"
     command = _command(runs, epochs=6)
     with _workers(command, command) as workers:
@@ -107,7 +110,7 @@ def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, al
         _, errors = workers[1 - victim].communicate(timeout=90)
         assert time.monotonic() - start < 60
         assert workers[1 - victim].returncode not in (0, None)
-        assert "the same command" in errors
+        assert "Rerun the same command" in errors
         assert "Traceback" not in errors
     with _workers(command, command) as workers:
         (out, _), _ = _wait(*workers)
@@ -115,7 +118,7 @@ def test_a_dead_worker_stops_the_other_and_the_same_command_goes_on(tmp_path, al
     assert json.loads((runs / "run" / "run.json").read_text())["results"]["accuracy"] > 0.5
 
 
-def test_workers_stop_together_when_one_is_asked_to(tmp_path):
+def test_workers_stop_together_when_one_gets_a_signal(tmp_path):
     runs = tmp_path / "runs"
     command = _command(runs, epochs=200)
     with _workers(command, command) as workers:

@@ -1,9 +1,9 @@
-"""A small share of what `make fuzz` does."""
+"""A small part of what `make fuzz` does."""
 
 import pathlib
 
-import fuzz
 import pytest
+from helpers import fuzz
 
 
 @pytest.mark.parametrize("number", range(6))

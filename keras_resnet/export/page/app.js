@@ -1,10 +1,19 @@
-// A picture, a net, five answers. Nothing is fetched from anywhere but this folder.
+// One image, one model, five predictions. Nothing is fetched from anywhere but this folder.
 import { loadAndCompile, loadLiteRt, Tensor } from "./litert/index.js";
 
 const element = (id) => document.getElementById(id);
 const TOP = 5;
 
-let shows = 0; // which picture is the latest
+// Filters for resizing, by distance in pixels; the bicubic one is Keys' with a = -0.5, as Pillow and TensorFlow have it.
+const KERNELS = {
+  bilinear: { support: 1, kernel: (x) => Math.max(0, 1 - x) },
+  bicubic: {
+    support: 2,
+    kernel: (x) => (x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0),
+  },
+};
+
+let latest = 0; // number of the image that was chosen last
 const about = await (await fetch("about.json")).json();
 document.title = element("title").textContent = about.title;
 let model;
@@ -14,44 +23,44 @@ try {
   element("file").disabled = false;
   element("status").textContent = "Ready.";
 } catch (error) {
-  element("status").textContent = `The net could not be loaded: ${error.message ?? error}`;
+  element("status").textContent = `The model could not be loaded: ${error.message ?? error}`;
   throw error;
 }
 
-element("file").addEventListener("change", (event) => show(event.target.files[0]));
+element("file").addEventListener("change", (event) => classify(event.target.files[0]));
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
     element("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop") show(event.dataTransfer.files[0]);
+    if (name === "drop") classify(event.dataTransfer.files[0]);
   });
 }
 
-async function show(file) {
+async function classify(file) {
   if (!file || !model) return;
-  const own = ++shows;
-  element("answers").replaceChildren();
-  let picture;
+  const number = ++latest;
+  element("predictions").replaceChildren();
+  let image;
   try {
-    picture = await createImageBitmap(file);
+    image = await createImageBitmap(file);
   } catch {
-    element("status").textContent = `${file.name} is no picture that this browser can read.`;
+    element("status").textContent = `${file.name} is not an image that this browser can read.`;
     return;
   }
-  URL.revokeObjectURL(element("shown").src);
-  element("shown").src = URL.createObjectURL(file);
-  element("shown").hidden = false;
-  const pixels = seen(picture);
+  URL.revokeObjectURL(element("preview").src);
+  element("preview").src = URL.createObjectURL(file);
+  element("preview").hidden = false;
+  const pixels = preprocess(image);
   const start = performance.now();
-  const scores = await probabilities(pixels);
-  const took = performance.now() - start;
-  if (own !== shows) return;
-  element("status").textContent = `${file.name}: ${took.toFixed(1)} ms.`;
+  const scores = await predict(pixels);
+  const elapsed = performance.now() - start;
+  if (number !== latest) return;
+  element("status").textContent = `${file.name}: ${elapsed.toFixed(1)} ms.`;
   const best = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, TOP);
-  element("answers").replaceChildren(...best.map((index) => answer(about.class_names[index], scores[index])));
+  element("predictions").replaceChildren(...best.map((index) => row(about.class_names[index], scores[index])));
 }
 
-function answer(name, score) {
+function row(name, score) {
   const item = document.createElement("li");
   const [label, bar, number] = ["span", "progress", "span"].map((tag) => document.createElement(tag));
   label.textContent = name;
@@ -64,46 +73,51 @@ function answer(name, score) {
   return item;
 }
 
-async function probabilities(pixels) {
-  const image = new Tensor(pixels, [1, about.size, about.size, 3]);
-  const outputs = await model.run({ image });
+async function predict(pixels) {
+  const input = new Tensor(pixels, [1, about.size, about.size, 3]);
+  const outputs = await model.run({ image: input });
   const scores = outputs.probabilities.toTypedArray().slice();
-  image.delete();
+  input.delete();
   outputs.probabilities.delete();
   return scores;
 }
 
-// The picture as tests see it: all of it, or the centre of a larger scale. Upright, as browsers show it; what is
-// transparent is seen as black.
-export function seen(picture) {
-  const { width, height } = picture;
+// Prepares an image as the model's evaluation does: resized to a square, or the center of a resized image. Browsers
+// turn it upright; transparent pixels become black.
+export function preprocess(image) {
+  const { width, height } = image;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture, 0, 0);
+  context.drawImage(image, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
   const { size, shorter_side: shorter } = about;
-  if (about.whole) return scaled(data, width, height, [size, size], [0, 0]);
-  const scale = shorter / Math.min(width, height);
-  const across = Math.max(shorter, Math.round(width * scale));
-  const down = Math.max(shorter, Math.round(height * scale));
-  const corner = [Math.floor((across - size) / 2), Math.floor((down - size) / 2)];
-  return scaled(data, width, height, [across, down], corner);
+  if (about.crop_mode === "squash") return resizeAndCrop(data, width, height, [size, size], [0, 0]);
+  // The publishers of weights cut off the fraction of the longer side, and round the corner's to the even number.
+  const [side, corner] = about.is_published ? [Math.trunc, halfToEven] : [Math.round, Math.floor];
+  const resized = [width, height].map((length) =>
+    Math.max(shorter, side((length * shorter) / Math.min(width, height))),
+  );
+  return resizeAndCrop(data, width, height, resized, resized.map((length) => corner((length - size) / 2)));
 }
 
-// RGB of the square at `corner` of the picture scaled to `[across, down]`: bilinear, antialiased. Canvases scale by
-// filters of their own, each browser by another.
-function scaled(rgba, width, height, [across, down], [left, top]) {
+function halfToEven(value) {
+  return value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value);
+}
+
+// RGB of the square at `corner` of the image resized to `[across, down]`, antialiased. Canvases resize with filters of
+// their own, which differ from browser to browser.
+function resizeAndCrop(rgba, width, height, [across, down], [left, top]) {
   const { size } = about;
   const columns = filter(width, across, left, size);
   const rows = filter(height, down, top, size);
-  const narrow = new Float32Array(height * size * 3);
+  const narrow = new Uint8ClampedArray(height * size * 3); // rounded between the two passes, halves up, as Pillow does
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < size; x++) {
       const { first, weights } = columns[x];
       for (let c = 0; c < 3; c++) {
         let sum = 0;
         for (let k = 0; k < weights.length; k++) sum += weights[k] * rgba[(y * width + first + k) * 4 + c];
-        narrow[(y * size + x) * 3 + c] = sum;
+        narrow[(y * size + x) * 3 + c] = Math.floor(sum + 0.5);
       }
     }
   }
@@ -113,22 +127,24 @@ function scaled(rgba, width, height, [across, down], [left, top]) {
     for (let i = 0; i < size * 3; i++) {
       let sum = 0;
       for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(first + k) * size * 3 + i];
-      pixels[y * size * 3 + i] = sum;
+      pixels[y * size * 3 + i] = Math.floor(sum + 0.5);
     }
   }
   return new Uint8Array(pixels.buffer);
 }
 
-// Which pixels of `length`, scaled to `scaledLength`, make each of `count` from `start` on, and with what weights.
-function filter(length, scaledLength, start, count) {
-  const ratio = length / scaledLength;
+// For each of `count` pixels from `start` on of `length` pixels resized to `newLength`: the weights of the original
+// pixels, from `first` on.
+function filter(length, newLength, start, count) {
+  const ratio = length / newLength;
+  const { support, kernel } = KERNELS[about.interpolation];
   const reach = Math.max(1, ratio);
   return Array.from({ length: count }, (_, i) => {
-    const centre = (start + i + 0.5) * ratio;
-    const first = Math.max(0, Math.ceil(centre - reach - 0.5));
-    const last = Math.min(length - 1, Math.floor(centre + reach - 0.5));
+    const center = (start + i + 0.5) * ratio;
+    const first = Math.max(0, Math.ceil(center - support * reach - 0.5));
+    const last = Math.min(length - 1, Math.floor(center + support * reach - 0.5));
     const weights = [];
-    for (let k = first; k <= last; k++) weights.push(Math.max(0, 1 - Math.abs(k + 0.5 - centre) / reach));
+    for (let k = first; k <= last; k++) weights.push(kernel(Math.abs(k + 0.5 - center) / reach));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     return { first, weights: weights.map((weight) => weight / total) };
   });

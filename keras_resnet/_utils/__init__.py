@@ -1,0 +1,1 @@
+"""Files written atomically, progress, deep recursion, the process environment: nothing about networks."""

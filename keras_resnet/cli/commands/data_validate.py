@@ -1,0 +1,46 @@
+"""`keras-resnet data validate`: validate_folder -> print."""
+
+import collections
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from keras_resnet.cli.flags import define_flag
+from keras_resnet.errors import format_value
+from keras_resnet.runs.options import Option, check_value
+
+if TYPE_CHECKING:
+    from keras_resnet.data.tools.validate import Issue
+
+ARGUMENT = "FOLDER"
+LOG_TO_STDERR = True
+FLAGS = flags.FlagValues()
+_PROCESSES = Option(
+    "Number of processes that read files in parallel. Default: one per core.",
+    "int",
+    minimum=1,
+    group="Computation",
+)
+define_flag(FLAGS, "processes", _PROCESSES)
+
+
+def run(folder: str) -> int:
+    """Prints every issue and a summary; returns the exit status."""
+    processes = FLAGS.processes
+    if processes is not None:
+        processes = check_value("processes", processes, _PROCESSES)
+    from keras_resnet.data.tools.validate import validate_folder
+
+    report = validate_folder(folder, processes, _print_issue)
+    print(f"{report.num_files:,} images, {report.num_unusable:,} of them unusable.")
+    kinds = collections.Counter((issue.kind, issue.unusable) for issue in report.issues)
+    for (kind, unusable), count in kinds.most_common():
+        print(f"  {count:6,}  {kind}{', cannot be used' if unusable else ', converted'}")
+    for suffix, count in report.other_files.items():
+        print(f"  {count:6,}  {suffix}, not read")
+    return 1 if report.num_unusable else 0
+
+
+def _print_issue(issue: "Issue") -> None:
+    # The name of a file may not be UTF-8.
+    print(f"{format_value(issue.path)}: {issue.kind}: {issue.detail}", flush=True)

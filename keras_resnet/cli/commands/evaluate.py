@@ -1,0 +1,50 @@
+"""`keras-resnet evaluate`: flags -> EvaluateConfig -> keras_resnet.evaluate -> print."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from keras_resnet.cli.flags import config_from_flags, define, define_flag
+from keras_resnet.runs.evaluate import RESULTS, EvaluateConfig, evaluate
+from keras_resnet.runs.options import Option
+
+if TYPE_CHECKING:
+    from keras_resnet.evaluation.evaluator import Evaluation
+
+ARGUMENT = "[MODEL...]"
+LOG_TO_STDERR = True
+FLAGS = flags.FlagValues()
+define(FLAGS, EvaluateConfig)
+define_flag(FLAGS, "json", Option("Print JSON instead of a table.", "bool", group=RESULTS))
+
+
+def run(*models: str) -> None:
+    """Evaluates and prints."""
+    results = evaluate(models, config_from_flags(FLAGS, EvaluateConfig))
+    if FLAGS.json:
+        print(results.json)
+        return
+    print(f"{results.dataset}, split {results.split}, views {FLAGS.views or 'center'}:")
+    _print_table(results.evaluations)
+    print(
+        f"\n{results.folder}/: evaluation.json; of each model its classes, its confusion matrix and its "
+        "worst mistakes."
+    )
+
+
+def _print_table(evaluations: "Mapping[str, Evaluation]") -> None:
+    width = max(map(len, evaluations))
+    print(
+        f"  {'':{width}}{'images':>9}{'top-1 error':>13}{'95% interval':>18}{'top-5 error':>13}{'loss':>8}"
+        f"{'calibration':>13}{'images/s':>10}"
+    )
+    for name, evaluation in evaluations.items():
+        scores = evaluation.scores
+        low, high = (f"{100 * bound:.2f}%" for bound in scores.top1_interval)
+        top5 = "" if scores.top5_error is None else f"{100 * scores.top5_error:.2f}%"
+        print(
+            f"  {name:{width}}{scores.images:9,}{100 * scores.top1_error:12.2f}%"
+            f"{f'{low} to {high}':>18}{top5:>13}"
+            f"{scores.loss:8.4f}{100 * scores.calibration_error:12.2f}%{evaluation.images_per_second:10,.0f}"
+        )

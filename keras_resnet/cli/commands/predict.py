@@ -1,0 +1,94 @@
+"""`keras-resnet predict`: the most probable classes of images."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+
+from absl import flags
+
+from keras_resnet.cli.flags import config_from_flags, define, define_flag
+from keras_resnet.data.sources.folder import SUFFIXES, image_files
+from keras_resnet.errors import UserError, format_value
+from keras_resnet.runs.architecture import ArchitectureOptions
+from keras_resnet.runs.options import Option, check_value
+
+ARGUMENT = "MODEL IMAGE..."
+LOG_TO_STDERR = True
+FLAGS = flags.FlagValues()
+_ANSWERS = "Answers"
+_TOP = Option("Number of classes to print for each image.", "int", minimum=1, group=_ANSWERS)
+define_flag(FLAGS, "top", _TOP, 5)
+define_flag(FLAGS, "json", Option("Print one line of JSON per image.", "bool", group=_ANSWERS))
+define(FLAGS, ArchitectureOptions)
+
+_BAR = 30
+
+
+def run(model: str, *images: str) -> int:
+    """Prints the most probable classes of each image; 1 if one of several could not be read."""
+    from keras_resnet.data.images.pillow import preprocess_image
+    from keras_resnet.runs.predictor import load_predictor
+
+    top = check_value("top", 5 if FLAGS.top is None else FLAGS.top, _TOP)
+    options = config_from_flags(FLAGS, ArchitectureOptions)
+    named = list(_images(images))
+    predictor = load_predictor(
+        model, **{name: getattr(options, name) for name in options.__dataclass_fields__}
+    )
+    failed = 0
+    for name, image in named:
+        try:
+            pixels = preprocess_image(image, predictor.spec, name=name)
+        except UserError as error:
+            if len(named) == 1:
+                raise
+            failed += 1
+            print(f"keras-resnet predict: {error}", file=sys.stderr)
+            continue
+        (answers,) = predictor.top(pixels, top)
+        label = format_value(name)  # a path may not be UTF-8
+        print(_as_json(label, answers) if FLAGS.json else _as_text(label, answers), flush=True)
+    return 1 if failed else 0
+
+
+def _images(arguments: tuple[str, ...]) -> Iterator[tuple[str, pathlib.Path | bytes]]:
+    """(name, file or bytes) of each image.
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in arguments:
+        if name == "-":
+            contents = sys.stdin.buffer.read() if sys.stdin else b""
+            if not contents:
+                raise UserError(
+                    "- reads an image from standard input, which is empty; give it one: < photo.jpg."
+                )
+            yield "standard input", contents
+        elif pathlib.Path(name).is_dir():
+            inside = image_files(pathlib.Path(name))
+            if not inside:
+                raise UserError(f"holds no images; they end in {', '.join(SUFFIXES)}.", value=name)
+            yield from ((str(path), path) for path in inside)
+        elif pathlib.Path(name).exists():
+            yield name, pathlib.Path(name)
+        else:
+            raise UserError(
+                "there is no such file or folder; use images, folders of images, or - for standard input.",
+                value=name,
+            )
+
+
+def _as_json(name: str, answers: list[tuple[str, float]]) -> str:
+    classes = [{"class": class_name, "probability": probability} for class_name, probability in answers]
+    return json.dumps({"image": name, "classes": classes}, ensure_ascii=False)
+
+
+def _as_text(name: str, answers: list[tuple[str, float]]) -> str:
+    width = max(len(class_name) for class_name, _ in answers)
+    lines = [
+        f"  {class_name:{width}} {100 * probability:6.2f}% {'#' * round(_BAR * probability)}".rstrip()
+        for class_name, probability in answers
+    ]
+    return "\n".join([name, *lines])

@@ -1,0 +1,85 @@
+"""What a dataset is to this package, wherever it comes from. Imports no TensorFlow."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+# Most pixels of an image that is decoded: Pillow's limit, too, beyond which it suspects a decompression bomb.
+MAX_PIXELS = 178_956_970
+
+
+class Read(Protocol):
+    """Reads the images of a split, every `step`-th from position `start` of their order on.
+
+    Images before and between are skipped without being read: an unreadable one among them must count, or all
+    positions behind it would shift.
+    """
+
+    def __call__(
+        self, key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1
+    ) -> "tf.data.Dataset": ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The images of one part of a dataset, each with an index of its own, 0..size-1.
+
+    Args:
+        name: the split's name in its dataset.
+        size: number of images.
+        read: takes a key: None for a fixed order, or a pair of integers that alone decides the order. Returns
+            a tf.data.Dataset of (index int64, image, label int64), where the image is an encoded file (a
+            scalar string) or pixels, uint8 (H, W, C).
+        describe: takes an index and returns where that image is stored, for messages.
+    """
+
+    name: str
+    size: int
+    read: Read
+    describe: Callable[[int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset of labeled images.
+
+    Args:
+        name: a folder, or the name in the catalog it comes from.
+        class_names: name of each class, in the order of the labels.
+        image_shape: (H, W, C), with None for sizes that vary.
+        train: images to train on.
+        validation: images, never trained on, that choose: the learning rate's drops and the best epoch.
+        hflip: whether an image flipped left to right still belongs to its class.
+        test: images that neither train nor choose, for the figure that is reported; None where there are
+            none.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int | None, int | None, int]
+    train: Split
+    validation: Split
+    hflip: bool
+    test: Split | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images: 1 (gray) or 3 (RGB)."""
+        return self.image_shape[-1]
+
+
+def held_out_count(size: int, fraction: float) -> int:
+    """Returns how many images of a class to hold out: at least one, but never the last to train on."""
+    return min(size - 1, max(1, round(fraction * size)))
+
+
+def shuffled_indices(count: int, key: "tf.Tensor | None") -> "tf.Tensor":
+    """Returns 0..count-1, int64: in order for None, else in an order that the key's two integers decide."""
+    import tensorflow as tf
+
+    indices = tf.range(count, dtype=tf.int64)
+    return indices if key is None else tf.random.experimental.stateless_shuffle(indices, key)

@@ -1,0 +1,160 @@
+"""Finds the files of an image folder that training cannot use, or would use otherwise than expected."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import logging
+import os
+import pathlib
+import struct
+import warnings
+from collections.abc import Callable
+
+import PIL.Image
+
+from keras_resnet._utils.progress import ProgressLogger
+from keras_resnet.data.dataset import MAX_PIXELS
+from keras_resnet.data.sources.folder import SUFFIXES, image_files
+from keras_resnet.errors import UserError
+
+_LOG = logging.getLogger(__name__)
+
+# Suffixes each format goes by.
+_NAMES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),  # a JPEG with more pictures behind it, as some cameras write
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+}
+# How some BMP files are compressed.
+_RLE = (1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Issue:
+    """What is unusual about a file.
+
+    Args:
+        path: of the file.
+        kind: one or two words, the same for all issues of this kind.
+        unusable: whether training cannot use the file; otherwise it is converted.
+        detail: the reason, as a sentence without its period.
+    """
+
+    path: pathlib.Path
+    kind: str
+    unusable: bool
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationReport:
+    """What validating a folder found.
+
+    Args:
+        num_files: number of image files.
+        num_unusable: how many of them training cannot use.
+        issues: of all files, in the order of the files.
+        other_files: number of files that are not read, by suffix.
+    """
+
+    num_files: int
+    num_unusable: int
+    issues: tuple[Issue, ...]
+    other_files: dict[str, int]
+
+
+def validate_folder(
+    folder: str | os.PathLike,
+    processes: int | None = None,
+    on_issue: Callable[[Issue], None] = lambda issue: None,
+) -> ValidationReport:
+    """Reads and decodes every image below a folder.
+
+    Args:
+        processes: that read files in parallel; by default one for each core.
+        on_issue: called with each issue as it is found.
+
+    Raises:
+        UserError: it is not a folder, or holds no images.
+    """
+    root = pathlib.Path(folder)
+    if not root.is_dir():
+        raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
+    files = image_files(root)
+    if not files:
+        raise UserError(f"holds no images; they end in {', '.join(SUFFIXES)}.", value=folder)
+    others = collections.Counter(
+        path.suffix.lower() or "no suffix"
+        for path in root.rglob("*")
+        if path.is_file() and path.suffix.lower() not in SUFFIXES and not path.name.startswith(".")
+    )
+    issues, unusable = [], 0
+    progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
+    with concurrent.futures.ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        for found in pool.map(find_issues, files, chunksize=16):
+            for issue in found:
+                issues.append(issue)
+                on_issue(issue)
+            unusable += any(issue.unusable for issue in found)
+            progress.add(1)
+    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()))
+
+
+def find_issues(path: pathlib.Path) -> list[Issue]:
+    """Returns everything unusual about one file, which is read and decoded completely."""
+
+    def issue(kind, detail, unusable=False):
+        return Issue(path, kind, unusable, detail)
+
+    try:
+        if path.stat().st_size == 0:
+            return [issue("empty", "the file has no content", unusable=True)]
+        # The limit is ours to report; Pillow's warning at half of it would come between the lines.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            with PIL.Image.open(path) as picture:
+                return _check_image(picture, path.suffix.lower(), issue)
+    except PIL.UnidentifiedImageError:
+        return [issue("unreadable", "it is not an image", unusable=True)]
+    except PIL.Image.DecompressionBombError:
+        return [issue("bomb", f"it has more than {MAX_PIXELS:,} pixels", unusable=True)]
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        kind = "truncated" if "truncated" in str(error) or isinstance(error, EOFError) else "unreadable"
+        return [issue(kind, str(error), unusable=True)]
+
+
+def _check_image(picture, suffix, issue):
+    if picture.format not in _NAMES:
+        return [issue("unsupported", f"it is a {picture.format} file", unusable=True)]
+    if picture.format == "BMP" and not _is_read(picture):
+        return [issue("unsupported", "it is a BMP of another kind than 8, 24 or 32 bits a pixel", True)]
+    found = []
+    if suffix not in _NAMES[picture.format]:
+        found.append(issue("misnamed", f"it is a {picture.format} file"))
+    picture.load()
+    frames = _frames(picture)
+    if frames != 1 and picture.format == "WEBP":
+        return [issue("unsupported", "it is an animation in a WebP file", True)]
+    if frames != 1 and picture.format != "MPO":
+        found.append(issue("animated", f"{frames or 'damaged'} frames, of which the first is used"))
+    if picture.mode == "CMYK":
+        found.append(issue("CMYK", "it becomes RGB"))
+    if picture.mode.startswith("I"):
+        found.append(issue("16-bit", "it becomes 8-bit"))
+    return found
+
+
+def _is_read(bmp):
+    bmp.fp.seek(28)
+    return int.from_bytes(bmp.fp.read(2), "little") in (8, 24, 32) and bmp.info["compression"] not in _RLE
+
+
+def _frames(picture):
+    """How many pictures there are, 0 where those behind the first are damaged."""
+    try:
+        return getattr(picture, "n_frames", 1)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error):
+        return 0  # Pillow fails in many ways where an animation is cut off

@@ -1,0 +1,92 @@
+"""Reads `.keras` files, and wraps Keras models."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.errors import UserError
+from keras_resnet.inference.labels import LABELS, read_labels
+from keras_resnet.inference.reading import ModelFile, check_class_names, first_line, unreadable_file
+from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_keras(path: str | os.PathLike) -> "keras.Model":
+    """Loads the model of a `.keras` file.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    from keras_resnet.models.saving import load_model
+
+    try:
+        return load_model(path)
+    except Exception as error:
+        # Whatever Keras, HDF5 and ZIP raise for a damaged file.
+        raise unreadable_file(path, "Keras model", error, "save it again") from error
+
+
+def open_keras(path: pathlib.Path) -> ModelFile:
+    """Opens a `.keras` file, with the `labels.txt` and `preprocessing.json` beside it where there are any.
+
+    Raises:
+        UserError: one of these cannot be opened or does not fit the model.
+    """
+    model = load_keras(path)
+    preprocessing, labels = path.parent / PREPROCESSING, path.parent / LABELS
+    spec = None
+    if preprocessing.is_file():
+        try:
+            spec = read_preprocessing(preprocessing.read_bytes())
+        except (OSError, UserError) as error:
+            raise UserError(f"cannot be read ({first_line(error)}).", value=preprocessing) from error
+    try:
+        model_file = wrap_model(model, spec=spec)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"is not a model from images of one size to probabilities ({first_line(error)}).", value=path
+        ) from error
+    if not labels.is_file():
+        return model_file
+    try:
+        names = read_labels(labels.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot be read ({first_line(error)}); a labels file is UTF-8 with one class name per line.",
+            value=labels,
+        ) from error
+    check_class_names(path, names, len(model_file.class_names))
+    return model_file._replace(class_names=names)
+
+
+def wrap_model(
+    model: "keras.Model", class_names: Sequence[str] = (), *, spec: InputSpec | None = None
+) -> ModelFile:
+    """Wraps a Keras model as `Predictor.from_model` does: in float32, with batch normalization folded.
+
+    Raises:
+        UserError: as of `Classifier`.
+    """
+    import keras
+    import tensorflow as tf
+
+    from keras_resnet.inference.spec import Classifier
+    from keras_resnet.models.surgery import inference_copy
+
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    classifier = Classifier(model, class_names, spec)
+    folded, size = inference_copy(model), classifier.spec.size
+    images = tf.TensorSpec((None, size, size, classifier.spec.channels), tf.float32)
+    graph = tf.function(lambda batch: folded(batch, training=False), [images], autograph=False)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return graph(tf.constant(images, tf.float32)).numpy()
+
+    return ModelFile(classifier.spec, classifier.class_names, predict, model)

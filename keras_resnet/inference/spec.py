@@ -1,0 +1,76 @@
+"""What a model has to be so that its files can be used without this package."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_resnet.data.input_spec import MAX_SQUASH_SIZE, InputSpec
+from keras_resnet.errors import UserError
+from keras_resnet.models.layers import MeanSubtraction
+
+
+class Classifier:
+    """A model from plain pixels to probabilities, with the names of its classes and its input.
+
+    Args:
+        model: (N, size, size, channels), pixels 0..255 -> (N, classes).
+        class_names: in the order of the outputs; by default "0", "1", ...
+        spec: how its images are prepared; by default as training would have chosen for its size: "squash" up
+            to 64 pixels, "center" above.
+
+    Raises:
+        UserError: the model's inputs or outputs are others, or names or spec do not fit it.
+    """
+
+    def __init__(self, model: keras.Model, class_names: Sequence[str] = (), spec: InputSpec | None = None):
+        shapes = [tuple(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs)]
+        if len(shapes) != 2 or len(shapes[0]) != 3 or len(shapes[1]) != 1:
+            raise UserError(
+                f"must map one image to one vector of probabilities; its shapes are {shapes}.",
+                parameter="model",
+                value=model.name,
+            )
+        height, width, channels = shapes[0]
+        if None in shapes[0]:
+            raise UserError(
+                f"must take images of one size, as its files will; its input is {shapes[0]}.",
+                parameter="model",
+                value=model.name,
+            )
+        if height != width or channels not in (1, 3):
+            raise UserError(
+                f"must take square images of 1 or 3 channels; its input is {shapes[0]}.",
+                parameter="model",
+                value=model.name,
+            )
+        names = tuple(class_names) or tuple(map(str, range(shapes[1][0])))
+        if len(names) != shapes[1][0]:
+            raise UserError(
+                f"there are {len(names)} names for the {shapes[1][0]} classes of {model.name}; give one name "
+                "for each class.",
+                parameter="class_names",
+            )
+        broken = [name for name in names if not name.strip() or set("\r\n") & set(name)]
+        if broken:
+            raise UserError(
+                "must be names of one line each that are not empty.",
+                parameter="class_names",
+                value=repr(broken[0]),
+            )
+        spec = spec or _default_spec(model, height, channels)
+        if (spec.size, spec.channels) != (height, channels):
+            raise UserError(
+                f"must be that of {model.name}, which takes {height}x{width}x{channels}.",
+                parameter="spec",
+                value=f"{spec.size}x{spec.size}x{spec.channels}",
+            )
+        self.model, self.class_names, self.spec = model, names, spec
+
+
+def _default_spec(model: keras.Model, size: int, channels: int) -> InputSpec:
+    means = [layer.mean.shape for layer in model.layers if isinstance(layer, MeanSubtraction)]
+    normalization = "published"  # by whoever made the model
+    if means:
+        normalization = "per_pixel_mean" if len(means[0]) == 3 else "per_channel_mean"
+    crop_mode = "squash" if size <= MAX_SQUASH_SIZE else "center"
+    return InputSpec(size, channels, crop_mode, normalization)

@@ -1,0 +1,142 @@
+"""Makes a trained model deeper without changing what it computes: the paper's argument, executed."""
+
+import collections
+from typing import NamedTuple
+
+import keras
+
+from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.errors import UserError
+from keras_resnet.models.architectures import Architecture, get_architecture
+from keras_resnet.models.blocks import basic_block, bottleneck_block
+from keras_resnet.models.surgery import zero_gamma
+from keras_resnet.weights.names import block_name, layer_name, parse_layer_name
+
+WHERE = ("end", "middle")
+
+
+def deepen(model: keras.Model, depth: int, *, where: str = "end") -> keras.Model:
+    """Returns a deeper residual model with the same outputs, ready to be trained further.
+
+    A deeper network need not be worse than a shallower one, since its added layers could be the identity
+    (section 1). Here they are, to begin with: gamma of the last BN of each added block is 0, and so is what
+    the block adds. Layers are named as in the architecture of that depth; added ones have Keras' global dtype
+    policy.
+
+    Args:
+        model: a residual CIFAR or ImageNet model of this package with shortcut option A or B, with anything
+            in front of its first convolution. It is not changed.
+        depth: of the result. CIFAR: 6n+2. ImageNet: that of an architecture with the same kind of block and
+            no stage with fewer of them (18 -> 34, 50 -> 101 -> 152).
+        where: whether a stage's new blocks come after its others ("end") or in the "middle" of them.
+
+    Raises:
+        UserError: the model, depth or position is none of these.
+    """
+    if where not in WHERE:
+        raise UserError(f"must be one of {', '.join(WHERE)}.", parameter="where", value=where)
+    stages = _stages(model)
+    target = _target(model, stages, depth)
+    renamed: dict[str, str] = {}
+    added: dict[str, list[str]] = {}  # names of new blocks, by the original name of the block before them
+    for stage, blocks in zip(stages, target.blocks_per_stage, strict=True):
+        kept = stage.blocks if where == "end" else -(-stage.blocks // 2)
+        new = blocks - stage.blocks
+        added[block_name(stage.name, kept)] = [block_name(stage.name, kept + i) for i in range(1, new + 1)]
+        for number in range(1, stage.blocks + 1):
+            moved = number if number <= kept else number + new
+            renamed[block_name(stage.name, number)] = block_name(stage.name, moved)
+    former: dict[str, str] = {}  # a layer's name in the model, by its name in the copy
+
+    def clone(layer):
+        config = layer.get_config()
+        parsed = parse_layer_name(layer.name)
+        if parsed and parsed.block_name:
+            config["name"] = renamed[parsed.block_name] + layer.name.removeprefix(parsed.block_name)
+        former[config["name"]] = layer.name
+        return type(layer).from_config(config)
+
+    def call(layer, *args, **kwargs):
+        x = layer(*args, **kwargs)
+        parsed = parse_layer_name(former[layer.name])
+        if parsed and parsed.kind == "out" and parsed.block_name in added:
+            stage = next(stage for stage in stages if stage.name == parsed.stage)
+            make = bottleneck_block if stage.bottleneck else basic_block
+            for name in added[parsed.block_name]:
+                x = make(x, stage.filters, dilation=stage.dilation, name=name)
+        return x
+
+    with raised_recursion_limit():
+        copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+        deeper = keras.Model(copy.input, copy.output, name=target.name)
+    for name, old in former.items():
+        deeper.get_layer(name).set_weights(model.get_layer(old).get_weights())
+    zero_gamma(deeper, [name for names in added.values() for name in names])
+    return deeper
+
+
+class _Stage(NamedTuple):
+    name: str
+    blocks: int
+    filters: int
+    dilation: int
+    bottleneck: bool
+
+
+def _stages(model: keras.Model) -> list[_Stage]:
+    """Finds the stages of a residual model by the names of its layers.
+
+    Raises:
+        UserError: there are none, or their blocks cannot be the identity.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    parsed = filter(None, map(parse_layer_name, layers))
+    blocks = {name.block_name: name.stage for name in parsed if name.block_name}
+    if not blocks:
+        raise _cannot_grow(model, "has no blocks named as this package names them")
+    for block in blocks:
+        if f"{block}_add" not in layers:
+            raise _cannot_grow(
+                model,
+                "is a plain model, and a block added to it would not be the identity; it needs shortcuts",
+            )
+        projection = layers.get(f"{block}_0_conv")
+        if projection and projection.strides == (1, 1) and len(set(projection.kernel.shape[2:])) == 1:
+            raise _cannot_grow(
+                model,
+                "has shortcut option C, whose projections are not the identity; it needs option A or B",
+            )
+    counts = collections.Counter(blocks.values())
+    return [
+        _Stage(
+            stage,
+            count,
+            layers[layer_name(stage, 1, 1, "conv")].filters,
+            # Of the last block: the first one may have the dilation of the stage before.
+            layers[layer_name(stage, count, 2, "conv")].dilation_rate[0],
+            layer_name(stage, 1, 3, "conv") in layers,
+        )
+        for stage, count in counts.items()
+    ]
+
+
+def _cannot_grow(model: keras.Model, reason: str) -> UserError:
+    return UserError(f"{reason}.", parameter="model", value=model.name)
+
+
+def _target(model: keras.Model, stages: list[_Stage], depth: int) -> Architecture:
+    """Returns the paper's architecture of that depth, which must be a deeper version of the model's."""
+    family = "imagenet" if model.get_layer("conv1_conv").kernel_size[0] == 7 else "cifar"
+    target = get_architecture(depth, family=family)
+    current, wanted = tuple(stage.blocks for stage in stages), target.blocks_per_stage
+    same_kind = len(current) == len(wanted) and (target.block == "bottleneck") == stages[0].bottleneck
+    has_fewer = same_kind and any(new < old for new, old in zip(wanted, current, strict=True))
+    if not same_kind or has_fewer or current == wanted:
+        raise UserError(
+            f"must be that of a deeper architecture with the same kind of block as {model.name}, which has "
+            f"{'-'.join(map(str, current))} blocks per stage; this one has {'-'.join(map(str, wanted))} "
+            f"{target.block} blocks.",
+            parameter="depth",
+            value=depth,
+        )
+    return target

@@ -1,0 +1,1 @@
+"""Training, evaluation and export as Python calls, and the folder of a run."""

@@ -1,0 +1,107 @@
+"""From a job to images and a model on its devices."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.models.classifier import build_classifier
+from keras_resnet.runs.checks import check_batch_divisible
+from keras_resnet.runs.grow import grow_into
+from keras_resnet.runs.resolve import TrainJob
+from keras_resnet.training.input import ResumableData
+from keras_resnet.training.normalization import padding_pixels
+from keras_resnet.training.strategy import WorkerInfo, make_strategy, synchronize_batch_norm, worker_info
+
+VALIDATION_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """Images, and the model on its devices.
+
+    Args:
+        pipeline: of the dataset.
+        train_data: batches from any step on.
+        validation_batches: of this worker.
+        strategy: in whose scope the model was built.
+        worker: which worker this process is.
+        model: to train.
+        build: makes the same model again, with another dtype policy.
+    """
+
+    pipeline: Pipeline
+    train_data: ResumableData
+    validation_batches: tf.data.Dataset
+    strategy: tf.distribute.Strategy
+    worker: WorkerInfo
+    model: keras.Model
+    build: Callable[..., keras.Model]
+
+
+def build(job: TrainJob) -> Built:
+    """Makes the pipeline and the model.
+
+    Raises:
+        UserError: the devices are not those that the configuration names, or too few images can be decoded.
+    """
+    config, recipe, dataset, spec = job.config, job.recipe, job.dataset, job.transform.spec
+    strategy = make_strategy(config.strategy)
+    worker = worker_info(strategy)
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    check_batch_divisible(
+        recipe, strategy.num_replicas_in_sync, config.gradient_accumulation_steps, config.jit_compile
+    )
+    pipeline = Pipeline(dataset, job.transform, config.decode_errors(), config.seed)
+    normalization = job.initial_weights.normalization if job.initial_weights else None
+    if normalization is None:
+        normalization = pipeline.mean(per_pixel=spec.normalization == "per_pixel_mean")
+    mean = padding_pixels(normalization, spec.size, spec.channels)
+    train_data = resumable_data(pipeline, job, mean)
+    batches = pipeline.validation_batches(VALIDATION_BATCH, worker=worker.worker, workers=worker.workers)
+    make = functools.partial(
+        build_classifier,
+        job.architecture,
+        (spec.size, spec.size, spec.channels),
+        len(dataset.class_names),
+        normalization,
+        drop_path=config.drop_path,
+    )
+    with strategy.scope():
+        model = make(policy=dtype_policy(config.mixed_precision))
+        if config.sync_batch_norm:
+            synchronize_batch_norm(model)
+        if job.initial_weights:
+            job.initial_weights.load_into(model)
+        if config.grow_from is not None:
+            grow_into(model, config.grow_from, job.architecture)
+    return Built(pipeline, train_data, batches, strategy, worker, model, make)
+
+
+def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:
+    """The training batches of a job, from any step on, with the recipe's augmentation of batches."""
+    recipe = job.recipe
+    steps_per_epoch = pipeline.steps_per_epoch(recipe.batch_size)
+    return ResumableData(
+        steps_per_epoch,
+        lambda first_step, worker, workers: pipeline.train_batches(
+            recipe.batch_size,
+            recipe.total_epochs(steps_per_epoch),
+            mean,
+            batch_augment=recipe.batch_augment,
+            first_step=first_step,
+            worker=worker,
+            workers=workers,
+        ),
+        batch_augment=recipe.batch_augment,
+    )
+
+
+def dtype_policy(mixed_precision: str) -> str:
+    """Keras' dtype policy for "none", "bfloat16" or "float16"."""
+    return "float32" if mixed_precision == "none" else f"mixed_{mixed_precision}"

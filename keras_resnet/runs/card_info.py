@@ -1,0 +1,46 @@
+"""What the card of a run says, from its record."""
+
+from keras_resnet.errors import UserError
+from keras_resnet.runs.card import CardInfo, SplitInfo
+from keras_resnet.runs.record import RunRecord
+
+
+def card_info(record: RunRecord) -> CardInfo:
+    """Returns what the card says of a finished run.
+
+    Raises:
+        UserError: the record is damaged or of another version.
+    """
+    dataset, inputs = record.settings["dataset"], record.settings["input"]
+    training, results = record.settings["training"], record.results or {}
+    initial_weights, grow_from = record.settings.get("initial_weights"), record.settings.get("grow_from")
+    try:
+        return CardInfo(
+            architecture=record.architecture,
+            recipe=record.recipe,
+            dataset=dataset["name"],
+            class_names=tuple(dataset["class_names"]),
+            train=SplitInfo(dataset["train_split"], dataset["train_images"]),
+            validation=SplitInfo(dataset["validation_split"], dataset["validation_images"]),
+            test=SplitInfo(dataset["test_split"], dataset["test_images"]) if dataset["test_split"] else None,
+            spec=record.spec,
+            hflip=inputs["hflip"],
+            augmentation=inputs["augmentation"],
+            crop_padding=inputs["crop_padding"],
+            precision="float32" if training["mixed_precision"] == "none" else training["mixed_precision"],
+            seconds=results["seconds"],
+            command=record.metadata["command"],
+            versions=record.metadata["versions"],
+            seed=training["seed"],
+            validation_error=results["validation_error"],
+            test_error=results.get("test_error"),
+            initial_weights=initial_weights or "",
+            # The fingerprint begins with the architecture's name.
+            grow_from=grow_from.split()[0] if grow_from else "",
+            precise_bn=training["precise_bn"],
+        )
+    except KeyError as error:
+        raise UserError(
+            f"lacks {error.args[0]}: the run is of another version; train again with this one.",
+            value=record.path,
+        ) from error

@@ -1,0 +1,182 @@
+"""Which images a command or call uses: the options that training, evaluation and experiments share."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from typing import TYPE_CHECKING
+
+from keras_resnet.data.dataset import Dataset
+from keras_resnet.data.input_spec import InputTransform, choose_transform
+from keras_resnet.data.load import load_dataset
+from keras_resnet.models.architectures import Architecture
+from keras_resnet.runs.options import check_options, option
+
+if TYPE_CHECKING:
+    from keras_resnet.data.decode_errors import DecodeErrors
+
+DATA = "Data"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """How a dataset is found and split, and what happens to images that cannot be decoded.
+
+    Raises:
+        UserError: a field does not take its value.
+    """
+
+    data_dir: str | os.PathLike | None = option(
+        None, "Folder of TFDS datasets. Default: TFDS's own.", group=DATA
+    )
+    download: bool = option(
+        False, "Download and prepare a TFDS dataset that is not prepared yet.", "bool", group=DATA
+    )
+    train_split: str | None = option(
+        None, "TFDS split to train on, such as train[:80%]. Default: train.", group=DATA
+    )
+    validation_split: str | None = option(
+        None,
+        "TFDS split that chooses learning rate and best epoch. Default: validation, or test where there is "
+        "none.",
+        group=DATA,
+    )
+    test_split: str | None = option(
+        None,
+        "TFDS split that is only reported at the end. Default: test, where it is not the validation split.",
+        group=DATA,
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Share of each class held out for validation where the dataset holds out nothing.",
+        "float",
+        above=0,
+        below=1,
+        group=DATA,
+    )
+    bad_images: str = option(
+        "raise",
+        "What to do with an image that cannot be decoded: raise (stop), or skip it with a warning.",
+        choices=("raise", "skip"),
+        group=DATA,
+    )
+    max_bad_images: float = option(
+        0.01,
+        "Share of a split that may be skipped.",
+        "float",
+        minimum=0.0,
+        maximum=1.0,
+        group=DATA,
+    )
+
+    def __post_init__(self):
+        check_options(self)
+
+    def load(self, dataset: "str | os.PathLike | Dataset", *, require_disjoint: bool = False) -> Dataset:
+        """Loads the dataset of a name or folder; a `Dataset` is returned as it is.
+
+        Args:
+            require_disjoint: whether no image may be in two splits, as a training needs.
+
+        Raises:
+            UserError: there is no such dataset, or an option does not apply to it.
+        """
+        if isinstance(dataset, Dataset):
+            return dataset
+        return load_dataset(
+            os.fspath(dataset),
+            None if self.data_dir is None else os.fspath(self.data_dir),
+            download=self.download,
+            train_split=self.train_split,
+            validation_split=self.validation_split,
+            test_split=self.test_split,
+            validation_fraction=self.validation_fraction,
+            require_disjoint=require_disjoint,
+        )
+
+    def decode_errors(self) -> "DecodeErrors":
+        """What happens to images that cannot be decoded; imports TensorFlow."""
+        from keras_resnet.data.decode_errors import DecodeErrors
+
+        return DecodeErrors(self.bad_images, self.max_bad_images)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """How training images become a model's input.
+
+    Raises:
+        UserError: a field does not take its value.
+    """
+
+    image_size: int | None = option(
+        None,
+        "Side of the model's input in pixels. Default: the architecture's own, or the images' where they "
+        "are small.",
+        "int",
+        minimum=1,
+        group=DATA,
+    )
+    augmentation: str = option(
+        "paper",
+        "Training crops of images that are not small. paper: a square at a random scale, with color "
+        "lighting; "
+        "random_resized_crop: a rectangle of 8% to 100% of the area.",
+        choices=("paper", "random_resized_crop"),
+        group=DATA,
+    )
+    crop_padding: int | None = option(
+        None,
+        "Padding in pixels around small training images before a random crop. Default: an eighth of the "
+        "side, "
+        "4 for 32.",
+        "int",
+        minimum=0,
+        group=DATA,
+    )
+    hflip: bool | None = option(
+        None,
+        "Flip half of the training images horizontally. Default: on, except for characters and "
+        "Fashion-MNIST.",
+        "bool",
+        group=DATA,
+    )
+
+    def __post_init__(self):
+        check_options(self)
+
+    def choose(self, dataset: Dataset, architecture: Architecture) -> InputTransform:
+        """The input transform of these images for an architecture.
+
+        Raises:
+            UserError: a field does not apply to the images.
+        """
+        return choose_transform(
+            dataset,
+            default_size=architecture.default_size,
+            smallest_size=architecture.total_stride,
+            image_size=self.image_size,
+            hflip=self.hflip,
+            augmentation=self.augmentation,
+            crop_padding=self.crop_padding,
+        )
+
+
+def data_options(options: DataOptions) -> DataOptions:
+    """The data options alone of a configuration that has more fields."""
+    return DataOptions(
+        **{field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)}
+    )
+
+
+def dataset_label(dataset: "str | os.PathLike | Dataset") -> str:
+    """A dataset's name as part of a file name: `photos` for `./photos/`, `mnist-3.0.1` for `mnist:3.0.1`."""
+    name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
+    if name != "digits" and pathlib.Path(name).is_dir():
+        name = pathlib.Path(name).resolve().name
+    return file_label(name)
+
+
+def file_label(name: str) -> str:
+    """A name as part of a file name, without separators and spaces."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")

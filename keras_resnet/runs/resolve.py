@@ -1,0 +1,209 @@
+"""From a configuration to a job: what will be trained, with everything refused that cannot be.
+
+Imports neither Keras nor TensorFlow (but for a dataset of TFDS).
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import keras_resnet
+from keras_resnet.data.dataset import Dataset, Split
+from keras_resnet.data.input_spec import InputTransform
+from keras_resnet.errors import UserError
+from keras_resnet.export.config import ExportConfig
+from keras_resnet.models.architectures import Architecture
+from keras_resnet.runs.checks import check_batch_divisible
+from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.data_options import dataset_label
+from keras_resnet.runs.grow import grow_fingerprint
+from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
+from keras_resnet.runs.provenance import command_of, versions
+from keras_resnet.runs.recipe import resolve_recipe
+from keras_resnet.runs.record import CHECKPOINTS, RunFolder
+from keras_resnet.training.checkpoint import Checkpoints
+from keras_resnet.training.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainJob:
+    """A training, resolved.
+
+    Args:
+        config: that it was resolved from.
+        architecture: of the model.
+        dataset: its images.
+        transform: what the model takes, and how training images become that.
+        recipe_name: its name in the table, or "custom".
+        recipe: with the configuration's changes.
+        exports: files to export afterwards.
+        folder: of the run.
+        initial_weights: that it starts from, or None.
+        checkpoints: of the run.
+    """
+
+    config: TrainConfig
+    architecture: Architecture
+    dataset: Dataset
+    transform: InputTransform
+    recipe_name: str
+    recipe: Recipe
+    exports: ExportConfig
+    folder: RunFolder
+    initial_weights: InitialWeights | None
+    checkpoints: Checkpoints
+
+
+def resolve(config: TrainConfig) -> TrainJob:
+    """Finds out what a configuration means.
+
+    Raises:
+        UserError: something in it cannot be; the error names the field.
+    """
+    dataset = config.load(config.dataset, require_disjoint=True)
+    initial = resolve_initial_weights(config, dataset)
+    architecture = initial.architecture if initial else config.architecture or config.resolve()
+    _check_architecture(config, architecture)
+    _check_packages(config)
+    exports = ExportConfig.from_kinds(
+        config.export,
+        parameter="export",
+        litertjs=config.litertjs,
+        max_accuracy_drop=config.max_accuracy_drop,
+        on_decode_error=config.on_decode_error,
+    )
+    exports.check()
+    recipe_name, recipe = resolve_recipe(config, dataset)
+    recipe = _resolve_zero_gamma(config, recipe, architecture)
+    if recipe.unfreeze and config.weights is None and config.grow_from is None:
+        raise UserError(
+            "unfreezes stages one after another, which is for a model that starts from weights; use weights "
+            "or another "
+            "recipe.",
+            parameter="recipe",
+            value=recipe_name,
+        )
+    if config.precise_bn is not None and config.precise_bn > dataset.train.size:
+        raise UserError(
+            f"is more than the {dataset.train.size:,} training images of {dataset.name}.",
+            parameter="precise_bn",
+            value=config.precise_bn,
+        )
+    check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
+    transform = _transform(config, dataset, architecture, initial)
+    settings = {
+        "architecture": dataclasses.asdict(architecture),
+        "dataset": _dataset_settings(dataset),
+        "input": {
+            **transform.spec.as_dict(),
+            "hflip": transform.hflip,
+            "augmentation": transform.augmentation,
+            "crop_padding": transform.padding if transform.spec.crop_mode == "squash" else None,
+        },
+        "recipe": {"name": recipe_name, **recipe.settings()},
+        "training": {
+            name: getattr(config, name)
+            for name in (
+                "drop_path",
+                "gradient_accumulation_steps",
+                "sync_batch_norm",
+                "mixed_precision",
+                "seed",
+                "precise_bn",
+            )
+        },
+        "initial_weights": initial and initial.fingerprint,
+        "grow_from": grow_fingerprint(config.grow_from, architecture, dataset, transform),
+        "version": keras_resnet.__version__,
+    }
+    metadata = {
+        "command": command_of(config, "train"),
+        "versions": versions(),
+        "recipe": {"reference": recipe.reference, "expected_accuracy": recipe.expected_accuracy},
+    }
+    run_name = config.run_name or "-".join(
+        (architecture.name, architecture.shortcut or "plain", dataset_label(config.dataset))
+    )
+    folder = RunFolder(config.output_dir, run_name, config.as_dict(), settings, metadata)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, folder.settings, minutes=config.checkpoint_minutes)
+    return TrainJob(
+        config, architecture, dataset, transform, recipe_name, recipe, exports, folder, initial, checkpoints
+    )
+
+
+def _resolve_zero_gamma(config: TrainConfig, recipe: Recipe, architecture: Architecture) -> Recipe:
+    """Turns a recipe's `zero_gamma` off where it does not apply, and refuses the configuration's there."""
+    if config.weights is None and config.grow_from is None and architecture.shortcut is not None:
+        return recipe
+    if config.zero_gamma:
+        raise UserError(
+            "applies to new models with shortcuts, and not with plain, weights or grow_from; leave it out.",
+            parameter="zero_gamma",
+            value=True,
+        )
+    return dataclasses.replace(recipe, zero_gamma=False)
+
+
+def _check_architecture(config: TrainConfig, architecture: Architecture) -> None:
+    if config.drop_path and architecture.shortcut is None:
+        raise UserError(
+            f"needs shortcuts, and {architecture.name} has none.",
+            parameter="drop_path",
+            value=config.drop_path,
+        )
+    if config.rematerialize and config.sync_batch_norm:
+        raise UserError(
+            "cannot be combined with sync_batch_norm, whose layers communicate with other devices and "
+            "cannot be "
+            "computed again; leave one of them out.",
+            parameter="rematerialize",
+            value=config.rematerialize,
+        )
+    for stage in config.rematerialize:
+        if stage not in architecture.stages:
+            raise UserError(
+                f"{architecture.name} has the stages {','.join(architecture.stages)}.",
+                parameter="rematerialize",
+                value=stage,
+            )
+
+
+def _check_packages(config: TrainConfig) -> None:
+    for name in ("tensorboard", "profile"):
+        if getattr(config, name) and importlib.util.find_spec("tensorboard") is None:
+            raise UserError(
+                "needs the package tensorboard, which TensorFlow does not install: pip install tensorboard, "
+                "or leave "
+                "it out; history.csv and curves.png hold the same numbers.",
+                parameter=name,
+            )
+
+
+def _transform(
+    config: TrainConfig, dataset: Dataset, architecture: Architecture, initial: InitialWeights | None
+) -> InputTransform:
+    transform = config.choose(dataset, architecture)
+    kind = initial.normalization_kind if initial else None
+    if kind is None:
+        per_pixel = transform.spec.crop_mode == "squash"
+        if config.mean_subtraction != "auto":
+            per_pixel = config.mean_subtraction == "pixel"
+        kind = "per_pixel_mean" if per_pixel else "per_channel_mean"
+    return dataclasses.replace(transform, spec=dataclasses.replace(transform.spec, normalization=kind))
+
+
+def _dataset_settings(dataset: Dataset) -> dict[str, object]:
+    """What identifies a dataset; a folder by its absolute path, however it was given."""
+    path = pathlib.Path(dataset.name)
+    is_folder = dataset.name not in ("", "digits") and path.is_dir()
+    splits: dict[str, Split | None] = {
+        "train": dataset.train,
+        "validation": dataset.validation,
+        "test": dataset.test,
+    }
+    return {
+        "name": str(path.resolve()) if is_folder else dataset.name,
+        **{f"{name}_split": split and split.name for name, split in splits.items()},
+        **{f"{name}_images": split and split.size for name, split in splits.items()},
+        "class_names": list(dataset.class_names),
+    }

@@ -1,0 +1,228 @@
+"""`keras_resnet.train`: from a configuration to a finished run, interrupted and resumed as often as need "
+"be."""
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_resnet._utils.atomic import atomic_write
+from keras_resnet._utils.environment import prepare
+from keras_resnet._utils.progress import format_seconds
+from keras_resnet.errors import UserError
+from keras_resnet.export.config import remove_exports
+from keras_resnet.inference.sidecars import write_sidecars
+from keras_resnet.runs.config import RESUME, TrainConfig
+from keras_resnet.runs.options import make_config
+from keras_resnet.runs.record import CURVES, HISTORY, MODEL, TENSORBOARD, load_finished_run
+from keras_resnet.runs.resolve import TrainJob, resolve
+from keras_resnet.runs.run import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_resnet.runs.build import Built
+    from keras_resnet.training.loop import TrainState
+
+_LOG = logging.getLogger(__name__)
+
+
+def train(
+    config: TrainConfig | None = None,
+    *,
+    resume: str = "auto",
+    callbacks: "Sequence[keras.callbacks.Callback] | None" = None,
+    **fields: Any,
+) -> Run:
+    """Trains a model, exports it, and writes its card; from the last checkpoint on where there is one.
+
+    `train(TrainConfig(dataset="photos/", depth=18))` and `train(dataset="photos/", depth=18)` are the same
+    call,
+    and the same run as `keras-resnet train --dataset=photos/ --depth=18`: either resumes the other's. A run
+    that
+    was finished before is returned as it is.
+
+    Args:
+        config: the training; by default all defaults.
+        resume: "auto" resumes from the last checkpoint if there is one, "never" starts again, and "must"
+            refuses
+            to start again.
+        callbacks: Keras callbacks, beside those that write history and curves and show progress.
+        fields: fields of `TrainConfig`, which win over those of `config`.
+
+    Returns:
+        The finished run. Exported files that lost more than `max_accuracy_drop` are in `run.report.rejected`.
+
+    Raises:
+        UserError: the configuration cannot be used, or the loss became NaN or infinite.
+        Interrupted: SIGINT or SIGTERM asked for it; the state was saved, and the same call resumes.
+    """
+    config = make_config(TrainConfig, config, fields)
+    if resume not in RESUME:
+        raise UserError(f"must be one of {', '.join(RESUME)}.", parameter="resume", value=resume)
+    job = resolve(config)
+    environment = prepare()
+    folder = job.folder
+    folder.check()
+    results = folder.results()
+    if results is not None and resume != "never":
+        _LOG.info(
+            "%s is this run, finished with %.2f%% accuracy. To train it again, use resume=never or another "
+            "run_name.",
+            folder.path,
+            100 * results["accuracy"],
+        )
+        return Run.open(folder.path)
+    if resume == "must" and not job.checkpoints.any_valid():
+        raise UserError(
+            f"{job.checkpoints.folder} holds no valid checkpoint; use resume=auto to start from the "
+            "beginning.",
+            parameter="resume",
+            value=resume,
+        )
+    from keras_resnet.runs.build import build
+
+    built = build(job)
+    if built.worker.is_chief:
+        _start(job, built, environment, again=resume == "never")
+    state = _train(job, built, callbacks or ())
+    if built.worker.is_chief:
+        _finish(job, built, state)
+    _wait_for_chief(built)
+    return Run(folder.path, load_finished_run(folder.path), was_finished=False)
+
+
+def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> None:
+    """Claims the folder, and says what will be trained."""
+    from keras_resnet.models.complexity import complexity
+
+    folder, dataset, spec = job.folder, job.dataset, job.transform.spec
+    if again:
+        job.checkpoints.clear()
+        shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    folder.start()
+    remove_exports(folder.path)
+    counted = complexity(built.model)
+    devices = built.strategy.num_replicas_in_sync
+    test = f", {dataset.test.size:,} test" if dataset.test else ""
+    _LOG.info(
+        "Training %s (%s parameters, %s MACs per image) on %s (%s training, %s validation%s images at "
+        "%sx%s) on %s "
+        "device%s.",
+        job.architecture.name,
+        f"{counted.parameters:,}",
+        f"{counted.macs:,}",
+        dataset.name,
+        f"{dataset.train.size:,}",
+        f"{dataset.validation.size:,}",
+        test,
+        spec.size,
+        spec.size,
+        devices,
+        "s" if devices > 1 else "",
+    )
+    _LOG.info(environment)
+
+
+def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.Callback]") -> "TrainState":
+    from keras_resnet.training.loop import train as train_model
+
+    config = job.config
+    own = _callbacks(job) if built.worker.is_chief else []
+    with built.strategy.scope(), built.pipeline.decode_errors.translate(), _translate_memory(job):
+        return train_model(
+            built.model,
+            built.train_data,
+            built.validation_batches,
+            job.recipe,
+            callbacks=[*own, *callbacks],
+            checkpoints=job.checkpoints,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            max_rollbacks=config.max_rollbacks if config.on_nan == "rollback" else 0,
+            jit_compile=config.jit_compile,
+            rematerialize=config.rematerialize,
+        )
+
+
+@contextlib.contextmanager
+def _translate_memory(job: TrainJob) -> Iterator[None]:
+    """Turns TensorFlow's error about memory into one that says what needs less."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "A training step needs more memory than a device has. Use a smaller batch_size, compute it in "
+            "parts "
+            "(gradient_accumulation_steps), keep less of it (rematerialize), or halve it (mixed_precision).",
+            parameter="batch_size",
+            value=job.recipe.batch_size,
+        ) from error
+
+
+def _callbacks(job: TrainJob) -> list:
+    from keras_resnet.training.callbacks.curves import PlotCurves
+    from keras_resnet.training.callbacks.history import CSVHistory
+    from keras_resnet.training.callbacks.progress import LineLogger, ProgressBar
+    from keras_resnet.training.callbacks.tensorboard import Profile, TensorBoard
+
+    folder = job.folder
+    callbacks = [
+        CSVHistory(folder / HISTORY),
+        PlotCurves(folder / CURVES, f"{job.architecture.name} on {job.dataset.name}"),
+        ProgressBar() if job.config.log == "bar" else LineLogger(),
+    ]
+    if job.config.tensorboard:
+        callbacks.append(TensorBoard(folder / TENSORBOARD))
+    if job.config.profile:
+        callbacks.append(Profile(folder / TENSORBOARD))
+    return callbacks
+
+
+def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
+    """Writes the model, measures it on the test split, exports it, and records the results."""
+    from keras_resnet.evaluation.evaluator import top1_error
+    from keras_resnet.runs.batch_norm import recompute_statistics
+    from keras_resnet.runs.export_run import export_run
+
+    folder, dataset, pipeline = job.folder, job.dataset, built.pipeline
+    # Outside of any strategy: the other workers take no part in it.
+    model = built.build(policy="float32", drop_path=0.0)
+    for layer in model.layers:  # by name: a model with dropped paths has further layers
+        layer.set_weights(built.model.get_layer(layer.name).get_weights())
+    validation_error = state.history["val_error"][-1]
+    if job.config.precise_bn:
+        validation_error = recompute_statistics(model, pipeline, job.config.precise_bn)
+    with atomic_write(folder / MODEL) as written:
+        model.save(written)
+    write_sidecars(folder.path, dataset.class_names, pipeline.transform.spec)
+    results = {"validation_error": validation_error, "seconds": state.seconds}
+    if dataset.test is not None:
+        with pipeline.decode_errors.translate():
+            batches = pipeline.sample_batches(dataset.test, dataset.test.size, 256)
+            results["test_error"] = top1_error(model, batches.as_numpy_iterator())
+    results["accuracy"] = 1 - results.get("test_error", validation_error)
+    try:
+        with pipeline.decode_errors.translate():
+            export_run(folder.path, folder.record(results), model, pipeline, job.exports)
+    finally:
+        folder.finish(results)  # the training is done, whatever becomes of its files
+    _LOG.info(
+        "%s on %s: %.2f%% accuracy on the %s split after %s.",
+        job.architecture.name,
+        dataset.name,
+        100 * results["accuracy"],
+        "test" if dataset.test is not None else "validation",
+        format_seconds(state.seconds),
+    )
+
+
+def _wait_for_chief(built: "Built") -> None:
+    """Waits until the chief has written its files: a worker that ends early may be taken for lost."""
+    from keras_resnet.training.strategy import all_reduce_sum
+
+    if built.worker.workers > 1:
+        with built.strategy.scope():
+            all_reduce_sum(built.strategy, 0)

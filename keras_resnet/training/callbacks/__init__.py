@@ -1,0 +1,1 @@
+"""Callbacks that record a training: progress, history, curves, TensorBoard."""

@@ -1,0 +1,1 @@
+"""One module per engine: the code that computes a step."""

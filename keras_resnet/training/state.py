@@ -1,0 +1,27 @@
+"""The state of a training besides its variables."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass
+class TrainState:
+    """How far a training has come. With the variables and the learning rate, all that resuming needs.
+
+    Args:
+        step: steps done.
+        sums: of the current epoch, by name: each metric summed over the images, and their number as `images`.
+        history: one value per epoch of each metric.
+        best_error: lowest validation error so far, 0..1.
+        best_step: the step at which it was measured.
+        rollbacks: how often training has gone back to a checkpoint because it diverged.
+        seconds: of training so far, over all calls.
+    """
+
+    step: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    best_error: float = math.inf
+    best_step: int | None = None
+    rollbacks: int = 0
+    seconds: float = 0.0

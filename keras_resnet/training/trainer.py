@@ -1,0 +1,368 @@
+"""The training loop: one for a single device and for many machines."""
+
+import contextlib
+import dataclasses
+import itertools
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.errors import UserError
+from keras_resnet.models.freezing import stages
+from keras_resnet.training.checkpoint import Checkpoint, Checkpoints, check_arrays
+from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.input import EvaluationData, ResumableData, check_batch_size
+from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.schedule import LearningRate
+from keras_resnet.training.signals import Interrupted, catch_stop_signals
+from keras_resnet.training.state import TrainState
+from keras_resnet.training.strategy import all_reduce_sum, handle_lost_workers, local_replicas, worker_info
+from keras_resnet.training.throughput import Throughput
+
+# Below this share of the step time, waiting for images is not worth a message.
+_MIN_WAIT_FRACTION = 0.1
+# After a rollback the learning rate is multiplied by this.
+_ROLLBACK_FACTOR = 0.1
+_LOG = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Runs the steps of one training, and saves and restores its state.
+
+    Args:
+        model: of the user; the steps train its weights.
+        steps: made of the model.
+        train_data: augmented as the recipe says.
+        validation_data: batches (images, integer labels), of this worker.
+        recipe: of the training.
+        checkpoints: where the state is kept, or None.
+        max_rollbacks: how often to return to the last checkpoint when training diverges.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        steps: StepFunctions,
+        train_data: ResumableData,
+        validation_data: tf.data.Dataset,
+        recipe: Recipe,
+        checkpoints: Checkpoints | None,
+        max_rollbacks: int,
+    ):
+        self.state = TrainState()
+        self._strategy = tf.distribute.get_strategy()
+        self._worker = worker_info(self._strategy)
+        self._model, self._steps, self._data, self._recipe = model, steps, train_data, recipe
+        self._validation = EvaluationData(validation_data, self._worker, local_replicas(self._strategy))
+        self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
+        self._total_steps = recipe.total_steps(train_data.steps_per_epoch)
+        self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
+        self._learning_rate = LearningRate(recipe, train_data.steps_per_epoch)
+        self._last_rate: float | None = None
+        self._phases = recipe.phases(train_data.steps_per_epoch)
+        self._stage: str | None = None  # from which on is trained
+        self._batches: Iterator | None = None
+        self._notes: list[str] = []
+
+    def resume(self, checkpoint: Checkpoint | None) -> None:
+        """Restores the state of a checkpoint, where there is one, and logs it.
+
+        Raises:
+            UserError: the checkpoint is of a different model, or not all workers have the same one.
+        """
+        self._restore(checkpoint)
+        if checkpoint is not None and self._worker.is_chief:
+            _LOG.info(
+                "Resuming after step %s of %s from %s.",
+                f"{self.state.step:,}",
+                f"{self._total_steps:,}",
+                checkpoint.path,
+            )
+
+    def run(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Trains to the end; afterwards the model has the averaged weights, where the recipe has any.
+
+        Raises:
+            UserError: training has diverged.
+            Interrupted: SIGINT or SIGTERM was received.
+        """
+        model, averages = self._model, self._steps.averages
+        own_optimizer = getattr(model, "optimizer", None)
+        # What Keras' callbacks look for in a model.
+        model.optimizer, model.stop_training = self._steps.optimizer, False
+        try:
+            callback_list = keras.callbacks.CallbackList(
+                callbacks,
+                model=model,
+                epochs=self._epochs,
+                steps=self._data.steps_per_epoch,
+                history=self.state.history,
+            )
+            with catch_stop_signals() as self._stop_request:
+                self._start = time.monotonic() - self.state.seconds
+                self._set_learning_rate()
+                callback_list.on_train_begin()
+                if self.state.step < self._total_steps:
+                    self._start_batches()  # before the first checkpoint: they may not fit the recipe
+                if self.state.step == 0:
+                    self._save()
+                while self.state.step < self._total_steps and not model.stop_training:
+                    self._epoch(callback_list)
+                with self._averaged_weights():
+                    callback_list.on_train_end()
+                self.state.seconds = time.monotonic() - self._start
+                if self._stop_request and self._worker.workers == 1:
+                    self._stop()  # received after the last step; what follows training has not begun
+                if averages:
+                    averages.swap()
+        finally:
+            model.optimizer = own_optimizer
+
+    def _epoch(self, callback_list: keras.callbacks.CallbackList) -> None:
+        """Trains to the end of the current epoch, and validates."""
+        per_epoch = self._data.steps_per_epoch
+        epoch = self.state.step // per_epoch
+        last = min((epoch + 1) * per_epoch, self._total_steps)
+        callback_list.params["history"] = self.state.history  # another one after a rollback
+        callback_list.on_epoch_begin(epoch)
+        throughput = Throughput()
+        while self.state.step < last:
+            if self._set_phase():
+                throughput = Throughput()  # its first step is traced
+            number = self.state.step - epoch * per_epoch
+            rate = self._set_learning_rate()
+            callback_list.on_train_batch_begin(number)
+            with throughput.waiting():
+                images, labels = self._next_batch()
+            with handle_lost_workers(self._strategy):
+                *sums, stop = self._steps.train_step(images, labels, float(bool(self._stop_request)))
+            # A loss shows what the step before it has done to the weights; no loss follows the last step.
+            is_last = self.state.step + 1 == self._total_steps
+            if not math.isfinite(sums[0]) or (is_last and not self._weights_are_finite()):
+                self._handle_divergence(rate)
+                return
+            self._record(sums)
+            speed = throughput.after_step(sums[-1])
+            logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
+            callback_list.on_train_batch_end(number, logs)
+            if self.state.step == last:
+                break  # saved after the validation, which belongs to the epoch
+            if stop:
+                self._stop()
+            if self._checkpoints is not None and self._checkpoints.due():
+                self._save()
+        wait_fraction = throughput.wait_fraction
+        if wait_fraction >= _MIN_WAIT_FRACTION:
+            self._notes.append(
+                f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
+            )
+        self._end_epoch(epoch, rate, callback_list)
+        if stop and self.state.step < self._total_steps:
+            self._stop()
+
+    def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
+        """Validates, updates the history and the schedule, saves, and calls the callbacks."""
+        state = self.state
+        logs = {**_means(state.sums), **self._validate(), "learning_rate": rate}
+        for name, value in logs.items():
+            state.history.setdefault(name, []).append(value)
+        state.sums = {}
+        if logs["val_error"] < state.best_error:
+            state.best_error, state.best_step = logs["val_error"], state.step
+        if self._learning_rate.after_epoch(logs["val_error"]):
+            new_rate = self._learning_rate.at(state.step)
+            self._notes.append(
+                f"The validation error stopped improving: learning rate {new_rate:.3g} from now on."
+            )
+        # Already here, so that its note is logged before the phase and not an epoch later.
+        self._set_phase()
+        # Before the callbacks, which may raise. What they write, a resumed training writes again.
+        self._save()
+        with self._averaged_weights():
+            callback_list.on_epoch_end(epoch, logs)
+        # After the callbacks: a note would break the progress bar.
+        for note in self._notes:
+            if self._worker.is_chief:
+                _LOG.info("%s", note)
+        self._notes.clear()
+
+    def _start_batches(self) -> None:
+        """Starts the training data at the current step, and checks the first batch.
+
+        Raises:
+            UserError: it has another size than the recipe's.
+        """
+        batches = iter(self._data.batches(self.state.step, self._worker.worker, self._worker.workers))
+        first = next(batches)
+        check_batch_size(len(first[1]) * self._worker.workers, self._recipe.batch_size)
+        self._batches = itertools.chain(iter([first]), batches)  # the iterator lets go of the first
+
+    def _next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._batches is None:
+            self._start_batches()
+        assert self._batches is not None
+        return next(self._batches)
+
+    def _set_learning_rate(self) -> float:
+        """Sets the learning rate when the schedule changes it, and only then: callbacks may set it too."""
+        rate = self._learning_rate.at(self.state.step)
+        if rate != self._last_rate:
+            self._steps.optimizer.learning_rate = self._last_rate = rate
+        return rate
+
+    def _set_phase(self) -> bool:
+        """Freezes and unfreezes what the recipe says for the next step; returns whether that is a change."""
+        if not self._phases:
+            return False
+        stage = self._phases[max(first for first in self._phases if first <= self.state.step)]
+        if stage == self._stage:
+            return False
+        self._steps.train_from(stage)
+        self._stage = stage
+        known = stages(self._model)
+        trained = ", ".join(known[known.index(stage) :])
+        self._notes.append(f"Trained after step {self.state.step:,}: {trained}.")
+        return True
+
+    def _record(self, sums: list[float]) -> None:
+        for name, value in zip((*self._steps.names, "images"), sums, strict=True):
+            self.state.sums[name] = self.state.sums.get(name, 0.0) + value
+        if self._steps.averages:
+            self._steps.averages.update(self.state.step)
+        self._learning_rate.after_step(sums[1] / sums[-1])
+        self.state.step += 1
+
+    def _validate(self) -> dict[str, float]:
+        """Returns the means over the validation images, with the averaged weights where there are any."""
+        totals = [0.0] * (len(self._steps.names) + 1)
+        with self._averaged_weights():
+            for batch in self._validation:
+                with handle_lost_workers(self._strategy):
+                    sums = self._steps.test_step(*batch)
+                if not sums[-1]:
+                    break
+                totals = [one + other for one, other in zip(totals, sums, strict=True)]
+        means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
+        return {f"val_{name}": value for name, value in means.items()}
+
+    @contextlib.contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Puts the averaged weights into the model, if any, and the raw ones back whatever happens."""
+        averages = self._steps.averages
+        if not averages:
+            yield
+            return
+        averages.swap()
+        try:
+            yield
+        finally:
+            averages.swap()
+
+    def _restore(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            variables = self._steps.variables
+            check_arrays(checkpoint, {name: tuple(variable.shape) for name, variable in variables.items()})
+            try:
+                state = TrainState(**checkpoint.meta["state"])
+                learning_rate = LearningRate(
+                    self._recipe, self._data.steps_per_epoch, **checkpoint.meta["learning_rate"]
+                )
+            except (KeyError, TypeError) as error:
+                raise UserError(
+                    f"This checkpoint is of another version of this package ({error}). Remove it, or use "
+                    "another folder.",
+                    value=checkpoint.path,
+                ) from error
+            for name, variable in variables.items():
+                variable.assign(checkpoint.arrays[name])
+            self.state, self._learning_rate = state, learning_rate
+        self._batches = self._last_rate = None
+        if self._worker.workers > 1:
+            self._check_same_step()
+
+    def _save(self) -> bool:
+        """Writes a checkpoint, unless the last step made the weights NaN, which only the next loss shows."""
+        if self._checkpoints is None or not self._worker.is_chief or not self._weights_are_finite():
+            return False
+        self.state.seconds = time.monotonic() - self._start
+        meta = {
+            "state": dataclasses.asdict(self.state),
+            "learning_rate": dataclasses.asdict(self._learning_rate),
+        }
+        arrays = {name: variable.numpy() for name, variable in self._steps.variables.items()}
+        return self._checkpoints.save(self.state.step, arrays, meta, self.state.best_step)
+
+    def _weights_are_finite(self) -> bool:
+        return all(np.isfinite(weight.numpy()).all() for weight in self._steps.trained.trainable_variables)
+
+    def _stop(self) -> NoReturn:
+        saved = self._save()
+        if self._worker.workers > 1:
+            # The worker that ends first may take the others down, and the chief is still writing.
+            all_reduce_sum(self._strategy, 0)
+        last = None if self._checkpoints is None else self._checkpoints.last
+        if saved:
+            what = f"Saved as {last}. Rerun the same command or call to resume."
+        elif not self._worker.is_chief:
+            what = "Saved by the chief worker. Rerun the same command or call on all workers to resume."
+        else:
+            what = f"NOT saved. Last good checkpoint: {last or 'none'}."
+        raise Interrupted(
+            f"Stopped after step {self.state.step:,} of {self._total_steps:,}. {what}",
+            128 + (self._stop_request.signal or signal.SIGTERM),
+        )
+
+    def _handle_divergence(self, rate: float) -> None:
+        """Returns to the last checkpoint with a lower learning rate.
+
+        Raises:
+            UserError: there is none, or no rollback is left.
+        """
+        last = None if self._checkpoints is None else self._checkpoints.last
+        step, rollbacks, factor = self.state.step, self.state.rollbacks, self._learning_rate.factor
+        problem = f"Loss is NaN or infinite at step {step + 1:,} (learning_rate={rate:.3g})"
+        checkpoint = None
+        if rollbacks < self._max_rollbacks and self._checkpoints is not None:
+            checkpoint = self._checkpoints.latest()
+        if checkpoint is None:
+            after = f" after {rollbacks} rollback{'s' if rollbacks > 1 else ''}" if rollbacks else ""
+            alternative = (
+                "" if self._max_rollbacks else ", or on_nan=rollback (max_rollbacks of training.train)"
+            )
+            raise UserError(
+                f"{problem}{after}. Last good checkpoint: {last or 'none'}. "
+                f"Use a lower learning_rate{alternative}.",
+                parameter="learning_rate",
+                value=self._recipe.learning_rate,
+            )
+        self._restore(checkpoint)
+        self.state.rollbacks, self._learning_rate.factor = rollbacks + 1, factor * _ROLLBACK_FACTOR
+        _LOG.warning(
+            "%s. Going back to step %s with a tenth of the learning rate.", problem, f"{self.state.step:,}"
+        )
+        self._save()
+
+    def _check_same_step(self) -> None:
+        """Checks that all workers have restored the same step.
+
+        Raises:
+            UserError: they have not.
+        """
+        steps = all_reduce_sum(self._strategy, self.state.step)
+        if steps != self.state.step * self._strategy.num_replicas_in_sync:
+            raise UserError(
+                f"The workers have found different checkpoints; this one is at step {self.state.step:,}. All "
+                "machines must share this folder.",
+                value=None if self._checkpoints is None else self._checkpoints.folder,
+            )
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    return {name: value / sums["images"] for name, value in sums.items() if name != "images"}

@@ -1,0 +1,79 @@
+"""Reads what the configuration in a `.keras` file says about its model, without building it."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Iterable
+from typing import Any
+
+from keras_resnet.errors import UserError
+from keras_resnet.weights.names import PREPROCESSING_LAYER, layer_name, parse_layer_name
+from keras_resnet.weights.normalization import Normalization
+
+_IN_ARCHIVE = "config.json"
+# That of a model of 1202 layers has 3 MB.
+_MAX_BYTES = 64 * 2**20
+_MAX_REASON = 80
+_BROKEN = (zipfile.BadZipFile, OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What the layers say, which weights alone do not.
+
+    Args:
+        variant: where a bottleneck has its stride; None where the model has no bottlenecks.
+        plain: whether no block has a shortcut.
+        normalization: what a `Preprocessing` layer in front of the stem does; None without one.
+        size: side of the input in pixels; None for any size.
+    """
+
+    variant: str | None
+    plain: bool
+    normalization: Normalization | None
+    size: int | None
+
+
+def read_config(path: str | os.PathLike) -> ModelInfo:
+    """Reads the configuration of the model in a `.keras` file.
+
+    Raises:
+        UserError: the file is damaged, or its model has no layers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(_IN_ARCHIVE)
+            if info.file_size > _MAX_BYTES:
+                raise ValueError(f"{_IN_ARCHIVE} is larger than that of any model")
+            layers = json.loads(archive.read(info))["config"]["layers"]
+        return _model_info({layer["config"]["name"]: layer["config"] for layer in layers})
+    except _BROKEN as error:
+        raise UserError(
+            f"is damaged or not a Keras model ({str(error)[:_MAX_REASON]}); save it again.", value=path
+        ) from error
+
+
+def _model_info(layers: dict[str, dict[str, Any]]) -> ModelInfo:
+    variant = None
+    if layer_name("conv3", 1, 3, "conv") in layers:
+        variant = "v1.5" if max(layers[layer_name("conv3", 1, 2, "conv")]["strides"]) > 1 else "v1"
+    normalization = layers.get(PREPROCESSING_LAYER, {}).get("normalization")
+    shapes = [layer["batch_shape"] for layer in layers.values() if "batch_shape" in layer]
+    channels_first = layers.get("conv1_conv", {}).get("data_format") == "channels_first"
+    parsed = filter(None, map(parse_layer_name, layers))
+    return ModelInfo(
+        variant=variant,
+        plain=not any(name.kind == "add" for name in parsed),
+        normalization=normalization and _normalization(normalization),
+        size=shapes[0][2 if channels_first else 1] if len(shapes) == 1 and len(shapes[0]) == 4 else None,
+    )
+
+
+def _normalization(config: dict[str, Any]) -> Normalization:
+    return Normalization(_three(config["mean"]), _three(config["std"]), bool(config["bgr"]))
+
+
+def _three(values: Iterable[Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

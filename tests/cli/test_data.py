@@ -1,0 +1,109 @@
+"""`keras-resnet data ...` as its user runs it."""
+
+import os
+
+import PIL.Image
+import pytest
+from helpers.pictures import kinds, write_folder
+from helpers.running import run_command
+
+from keras_resnet._utils import progress
+from keras_resnet.cli.main import main
+
+
+def _run(capsys, *arguments):
+    status = main(list(map(str, arguments)))
+    return status, *capsys.readouterr()
+
+
+def test_validate_reports_every_kind_by_path(tmp_path, capsys):
+    for name, (_, _, content) in kinds().items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").write_text("no picture")
+    status, out, _ = _run(capsys, "data", "validate", tmp_path, "--processes=2")
+    assert status == 1
+    for name, (kind, _, _) in kinds().items():
+        lines = [line for line in out.splitlines() if str(tmp_path / name) in line]
+        assert [line.split(": ")[1] for line in lines] == ([kind] if kind else [])
+    unusable = sum(cannot for _, cannot, _ in kinds().values())
+    assert f"{len(kinds())} images, {unusable} of them unusable." in out
+    assert ".txt, not read" in out
+
+
+def test_validate_names_files_whose_names_are_no_utf8(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb") as file:
+        file.write(b"no picture")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    result = run_command("data", "validate", tmp_path, env=strict)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{tmp_path}/caf\\udce9.jpg: unreadable: it is not an image\n")
+
+
+def test_validate_finds_nothing_in_good_pictures(tmp_path, capsys):
+    status, out, _ = _run(capsys, "data", "validate", write_folder(tmp_path))
+    assert (status, out) == (0, "24 images, 0 of them unusable.\n")
+
+
+def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
+    folder = write_folder(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = _run(capsys, "data", "inspect", "pets", "--depth=18", "--image_size=64")
+    assert status == 0
+    for text in (
+        "2 classes",
+        "20 images in train",
+        "4 images in val",
+        "church       10 #",
+        "75x100 ",
+        "shorter side from 75 to 75",
+        "images/s",
+    ):
+        assert text in out, text
+    with PIL.Image.open(tmp_path / "pets-samples.png") as sheet:
+        assert sheet.size == (8 * 64, 3 * (64 + 14))
+    assert folder.is_dir()
+
+
+def test_inspect_counts_what_cannot_be_read(tmp_path, capsys):
+    write_folder(tmp_path / "pets")
+    (tmp_path / "pets" / "train" / "church" / "bad.jpg").write_bytes(b"no picture")
+    output = f"--output={tmp_path / 'sheet.png'}"
+    status, out, _ = _run(
+        capsys, "data", "inspect", tmp_path / "pets", "--image_size=64", "--bad_images=skip", output
+    )
+    assert status == 0
+    assert f"1 cannot be read; `keras-resnet data validate {tmp_path / 'pets'}` names those" in out
+    assert "bad.jpg" in out
+
+
+def test_validate_tells_how_far_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", -1)
+    status, out, err = _run(capsys, "data", "validate", write_folder(tmp_path), "--processes=1")
+    assert (status, out) == (0, "24 images, 0 of them unusable.\n")
+    assert "12 of 24 files, about " in err
+
+
+def test_inspect_the_digits(tmp_path, capsys):
+    status, out, _ = _run(capsys, "data", "inspect", "digits", f"--output={tmp_path / 'sheet.png'}")
+    assert status == 0
+    assert "1,442 images in train" in out
+    assert "8x8 " in out
+    assert (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("data validate", "FOLDER is missing: keras-resnet data validate FOLDER."),
+        ("data validate nowhere", "nowhere: is not a folder"),
+        ("data validate . extra", "'extra' is not a flag"),
+        ("data", "there is no command 'data'"),
+        ("data inspect", "DATASET is missing"),
+        ("data inspect ./nowhere", "there is no such folder"),
+    ],
+)
+def test_refusals(capsys, monkeypatch, tmp_path, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = _run(capsys, *arguments.split())
+    assert (status, out) == (2, "")
+    assert says in err

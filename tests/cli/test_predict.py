@@ -1,0 +1,85 @@
+import json
+import subprocess
+import sys
+
+import PIL.Image
+import pytest
+from helpers.running import run_command
+
+from keras_resnet.data.sources import digits
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    images, labels = digits.load("test")
+    for index in range(3):
+        PIL.Image.fromarray(images[index, :, :, 0]).save(folder / f"{index}_{labels[index]}.png")
+    return folder
+
+
+def _answers(result):
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def wanted(default_run, pictures):
+    """What the TFLite file says."""
+    return _answers(run_command("predict", default_run[1] / "model.tflite", pictures, "--json", "--top=10"))
+
+
+@pytest.mark.parametrize("file", [".", "model.keras", "saved_model"])
+def test_every_format_gives_the_same_answers(default_run, pictures, wanted, file):
+    _, run = default_run
+    given = _answers(run_command("predict", run / file, pictures, "--json", "--top=10"))
+    assert [answer["image"] for answer in given] == [str(path) for path in sorted(pictures.iterdir())]
+    for answer, other in zip(given, wanted, strict=True):
+        scores = [{row["class"]: row["probability"] for row in one["classes"]} for one in (answer, other)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+        assert sum(scores[0].values()) == pytest.approx(1)
+        assert answer["classes"][0]["class"] == answer["image"].removesuffix(".png")[-1]
+
+
+def test_bars_and_standard_input(default_run, pictures):
+    _, run = default_run
+    picture = min(pictures.iterdir())
+    result = run_command("predict", run, "-", text=False, input=picture.read_bytes())
+    lines = result.stdout.decode().splitlines()
+    assert lines[0] == "standard input"
+    assert len(lines) == 6
+    assert lines[1].split()[0] == picture.stem[-1]
+    assert lines[1].endswith("#" * 25)
+
+
+def test_tflite_answers_without_tensorflow(default_run, pictures):
+    script = (
+        "import sys; from keras_resnet.cli.main import main; status = main(sys.argv[1:]);"
+        "sys.exit(str({'tensorflow', 'keras'} & set(sys.modules)) if status == 0 else status)"
+    )
+    command = [sys.executable, "-c", script, "predict", default_run[1] / "model.tflite", pictures]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stderr.strip().endswith("set()")
+
+
+def test_a_bad_image_among_others_is_named_and_left_out(default_run, pictures, tmp_path):
+    _, run = default_run
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    result = run_command("predict", run, pictures, tmp_path, "--json")
+    assert result.returncode == 1
+    assert len(result.stdout.splitlines()) == 3
+    assert "bad.png: " in result.stderr
+
+
+def test_mistakes_are_refused(default_run, tmp_path):
+    _, run = default_run
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "empty").mkdir()
+    for arguments, message in {
+        (run, tmp_path / "empty"): "empty: holds no images",
+        (run, tmp_path / "bad.png"): "bad.png: ",
+    }.items():
+        result = run_command("predict", *arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from helpers.pictures import animation, kinds
+
+from keras_resnet.data.tools.validate import find_issues
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_each_kind_is_found(tmp_path, name):
+    kind, unusable, content = kinds()[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    found = find_issues(path)
+    assert [(finding.kind, finding.unusable) for finding in found] == ([(kind, unusable)] if kind else [])
+    assert all(finding.path == path and finding.detail for finding in found)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp"])
+def test_no_content_makes_it_fail(tmp_path, suffix):
+    """Noise behind each format's signature is found, and nothing else than a finding comes of it."""
+    signatures = {"jpg": b"\xff\xd8\xff\xe0", "png": b"\x89PNG\r\n\x1a\n", "gif": b"GIF89a", "bmp": b"BM"}
+    for seed in range(50):
+        noise = np.random.default_rng(seed).integers(0, 256, 200, "uint8").tobytes()
+        path = tmp_path / f"{seed}.{suffix}"
+        path.write_bytes(signatures[suffix] + noise)
+        assert any(finding.unusable for finding in find_issues(path))
+
+
+def test_a_picture_without_pixels_is_found(tmp_path):
+    path = tmp_path / "flat.gif"
+    path.write_bytes(b"GIF89a" + bytes(4) + b"\x80\0\0" + bytes(6) + b"," + bytes(9) + b"\x02\0;")
+    assert [finding.unusable for finding in find_issues(path)] == [True]
+
+
+def test_an_animation_that_is_cut_off_behind_its_first_picture_is_usable(tmp_path):
+    path = tmp_path / "cut.gif"
+    kinds = set()
+    for length in range(0, len(animation()), 8):
+        path.write_bytes(animation()[:length])
+        kinds |= {
+            (finding.kind, finding.unusable, finding.detail.split()[0]) for finding in find_issues(path)
+        }
+    assert ("animated", False, "damaged") in kinds
+    assert {unusable for kind, unusable, _ in kinds if kind != "animated"} == {True}

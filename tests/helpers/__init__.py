@@ -1,0 +1,1 @@
+"""What several test modules share: files to read, commands to run, models to export."""
