@@ -8,8 +8,7 @@ class UserError(ValueError):
     """A mistake the caller can fix: a value, a file or a dataset that cannot be used.
 
     The message reads `parameter=value: reason`. The command line puts dashes in front of the parameter and
-    prints
-    the message instead of a traceback.
+    prints the message instead of a traceback.
 
     Args:
         reason: why the value cannot be used and what would work, as one sentence.

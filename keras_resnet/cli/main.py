@@ -158,8 +158,7 @@ def _terminable() -> Iterator[None]:
     """Lets SIGTERM end a command as Ctrl-C does: what it has begun to write is removed.
 
     Python drops an exception raised by a signal that arrives inside a finalizer, so it is raised again until
-    it
-    takes effect.
+    it takes effect.
     """
 
     def end(*_):

@@ -41,8 +41,7 @@ def transform_image(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     """Prepares one image for a model, as validation does.
 
     Shapes: an encoded file, () string, or pixels (H, W, C) uint8 -> (size, size, C) uint8. Files are decoded
-        to
-    the spec's channels; pixels keep theirs.
+        to the spec's channels; pixels keep theirs.
 
     Raises:
         tf.errors.InvalidArgumentError: the image cannot be decoded or is too large.
@@ -74,8 +73,7 @@ def five_crops(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     """Returns the corners and the center of an image resized to a shorter side of 256, for an input of 224.
 
     Shapes: as of `transform_image` -> (5, size, size, C) uint8: top left, top right, bottom left, bottom
-        right,
-    center.
+        right, center.
     """
     size, channels = spec.size, _channels(image, spec)
     scaled = decode_scale(image, spec.shorter_side, channels)

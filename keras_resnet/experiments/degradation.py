@@ -23,8 +23,8 @@ KINDS = {"plain": None, "residual": "A"}
 
 _CLAIM = (
     "A deeper plain network has a higher *training* error than a shallower one, although it could copy that "
-    "one and "
-    "add identity layers; residual networks of the same depths do not (He et al. 2015, sections 1 and 4.2)."
+    "one and add identity layers; residual networks of the same depths do not (He et al. 2015, sections 1 "
+    "and 4.2)."
 )
 _FIGURE = "degradation.png"
 # A few epochs are too short for 0.1: the paper starts its network of 110 layers with 0.01.

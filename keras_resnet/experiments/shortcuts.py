@@ -20,9 +20,8 @@ from keras_resnet.runs.provenance import command_of, versions
 
 _LOG = logging.getLogger(__name__)
 _CLAIM = (
-    "Shortcuts without parameters (option A) are enough to address degradation; projections where "
-    "dimensions grow (B) "
-    "or everywhere (C) are slightly better, for more parameters (He et al. 2015, section 4.1)."
+    "Shortcuts without parameters (option A) are enough to address degradation; projections where dimensions "
+    "grow (B) or everywhere (C) are slightly better, for more parameters (He et al. 2015, section 4.1)."
 )
 _FIGURE = "shortcuts.png"
 DEFAULTS: dict[str, Any] = {
@@ -158,8 +157,8 @@ def table(outcomes: Sequence[Outcome], times: Mapping[str, Sequence[float]]) -> 
         low, middle, high = (1000 * pick(times[name]) for pick in (min, statistics.median, max))
         training = with_spread(last_errors(outcomes, name, "error"))
         lines.append(
-            f"| {name} | {len(test)} | {training} | {with_spread(test)} | "
-            f"{first.parameters:,} | {first.macs:,} | {middle:.1f} ({low:.1f} to {high:.1f}) |"
+            f"| {name} | {len(test)} | {training} | {with_spread(test)} | {first.parameters:,} | "
+            f"{first.macs:,} | {middle:.1f} ({low:.1f} to {high:.1f}) |"
         )
     return "\n".join(lines)
 

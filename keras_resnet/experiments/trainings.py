@@ -98,8 +98,7 @@ class Outcome:
     Args:
         group, seed: as of `Training`.
         history: `loss`, `error` (of training, since the validation before), `val_loss`, `val_error`, one
-            value a
-            validation; errors are 0 to 1.
+            value a validation; errors are 0 to 1.
         seconds: that it took.
         parameters: trainable ones of the model.
         macs: its multiply-adds for one image.

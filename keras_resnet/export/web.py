@@ -32,8 +32,8 @@ def litertjs_folder(path: str | os.PathLike) -> pathlib.Path:
     missing = [name for name in _needed(folder).values() if not name.is_file()]
     if missing:
         raise UserError(
-            f"the web page needs the npm package {_PACKAGE}, and {missing[0]} is missing; run "
-            f"`npm install {_PACKAGE}` and give the folder in which you ran it.",
+            f"the web page needs the npm package {_PACKAGE}, and {missing[0]} is missing; run `npm install "
+            f"{_PACKAGE}` and give the folder in which you ran it.",
             parameter="litertjs",
             value=path,
         )

@@ -174,8 +174,8 @@ def _plain_or_residual(
 def ambiguous_variant(name: object) -> UserError:
     """Returns the error for weights that do not say where their bottlenecks have the stride."""
     return UserError(
-        f"{name} does not say where its bottlenecks have their stride; use variant=v1, the default "
-        "of this package, or variant=v1.5, or its .keras file.",
+        f"{name} does not say where its bottlenecks have their stride; use variant=v1, the default of this "
+        "package, or variant=v1.5, or its .keras file.",
         parameter="variant",
     )
 

@@ -23,8 +23,7 @@ def check_classes(dataset: Dataset, class_names: Sequence[str], source: str) -> 
         if ours != theirs:
             raise UserError(
                 f"has other classes than {source}: class {index} is {ours} here and {theirs} there; use "
-                "images of "
-                "the same classes.",
+                "images of the same classes.",
                 parameter="dataset",
                 value=dataset.name,
             )
@@ -41,8 +40,7 @@ def check_batch_divisible(
     if jit_compile and replicas > 1:
         raise UserError(
             f"XLA cannot compile a step over {replicas} devices; leave jit_compile out, or make one device "
-            "visible "
-            "(CUDA_VISIBLE_DEVICES=0).",
+            "visible (CUDA_VISIBLE_DEVICES=0).",
             parameter="jit_compile",
         )
     if recipe.batch_size % replicas:

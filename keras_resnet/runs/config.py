@@ -44,8 +44,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     drop_path: float = option(
         0.0,
         "Probability that a training image skips the last residual branch, growing linearly from 0 at the "
-        "first "
-        "(stochastic depth).",
+        "first (stochastic depth).",
         "float",
         minimum=0.0,
         below=1.0,
@@ -54,31 +53,26 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     weights: str | os.PathLike | None = option(
         None,
         "Initial weights: a finished run, a file (.keras, .weights.h5, .h5, .safetensors, .pth), or a name "
-        "that "
-        "`keras-resnet weights` lists, with depth. The file decides architecture and normalization; a "
-        "dataset with "
-        "other classes gets a new classifier.",
+        "that `keras-resnet weights` lists, with depth. The file decides architecture and normalization; a "
+        "dataset with other classes gets a new classifier.",
         group=ARCHITECTURE,
     )
     grow_from: str | os.PathLike | None = option(
         None,
         "A finished run of a shallower network on the same dataset. Training starts from its weights, with "
-        "identity "
-        "blocks added up to depth.",
+        "identity blocks added up to depth.",
         group=ARCHITECTURE,
     )
     dataset: str | os.PathLike | Dataset = option(
         "digits",
-        "Training data: digits (embedded), a folder (train/CLASS/*, val/CLASS/* and optionally "
-        "test/CLASS/*, or "
-        "CLASS/*), or the name of an image classification dataset of TFDS.",
+        "Training data: digits (embedded), a folder (train/CLASS/*, val/CLASS/* and optionally test/CLASS/*, "
+        "or CLASS/*), or the name of an image classification dataset of TFDS.",
         group=DATA,
     )
     mean_subtraction: str = option(
         "auto",
         "What the model subtracts from pixels: the training images' mean of each channel or of each pixel. "
-        "auto: of "
-        "each pixel for small images, of each channel otherwise.",
+        "auto: of each pixel for small images, of each channel otherwise.",
         choices=("auto", "channel", "pixel"),
         group=DATA,
     )
@@ -115,8 +109,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     schedule: str | None = option(
         None,
         "Learning rate schedule. plateau: divided by 10 when the validation error stops falling; multistep: "
-        "divided "
-        "by 10 at milestones; cosine: half a cosine down to 0.",
+        "divided by 10 at milestones; cosine: half a cosine down to 0.",
         choices=tuple(SCHEDULES),
         group=RECIPE,
     )
@@ -193,8 +186,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     precise_bn: int | None = option(
         None,
         "After training, recompute the batch-norm statistics over this many training images. Default: keep "
-        "the "
-        "moving averages.",
+        "the moving averages.",
         "int",
         minimum=1,
         group=RECIPE,
@@ -202,16 +194,14 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     strategy: str = option(
         "auto",
         "Devices. none: one; mirrored: every GPU of this machine; multi_worker: the machines that TF_CONFIG "
-        "or SLURM "
-        "names; auto: what is available.",
+        "or SLURM names; auto: what is available.",
         choices=("auto", "none", "mirrored", "multi_worker"),
         group=COMPUTATION,
     )
     gradient_accumulation_steps: int = option(
         1,
         "Number of parts in which a device computes its share of a batch, one after another: less memory; "
-        "batch "
-        "normalization sees one part.",
+        "batch normalization sees one part.",
         "int",
         minimum=1,
         group=COMPUTATION,
@@ -234,8 +224,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     rematerialize: tuple[str, ...] = option(
         (),
         "Stages, such as conv2,conv3, that recompute their inner activations for the gradients instead of "
-        "keeping "
-        "them: less memory, about 1.3 times the work.",
+        "keeping them: less memory, about 1.3 times the work.",
         "strs",
         group=COMPUTATION,
     )
@@ -256,8 +245,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     on_nan: str = option(
         "stop",
         "What to do when the loss is NaN or infinite: stop, or rollback to the last checkpoint with a tenth "
-        "of the "
-        "learning rate.",
+        "of the learning rate.",
         choices=("stop", "rollback"),
         group=COMPUTATION,
     )
@@ -265,8 +253,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     export: tuple[str, ...] = option(
         ("saved_model", "tflite-float32"),
         "Files to export after training: saved_model; tflite-float32, tflite-float16, tflite-dynamic, "
-        "tflite-int8 "
-        "(the prefix may be left out); web.",
+        "tflite-int8 (the prefix may be left out); web.",
         "strs",
         group=FILES,
     )
@@ -281,8 +268,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     on_decode_error: str = option(
         "error",
         "What the SavedModel's serve_bytes does with an image that cannot be decoded: fail the call, or "
-        "answer NaN "
-        "for that image.",
+        "answer NaN for that image.",
         choices=tuple(ON_DECODE_ERROR),
         group=FILES,
     )

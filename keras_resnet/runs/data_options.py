@@ -120,16 +120,14 @@ class InputOptions:
     augmentation: str = option(
         "paper",
         "Training crops of images that are not small. paper: a square at a random scale, with color "
-        "lighting; "
-        "random_resized_crop: a rectangle of 8% to 100% of the area.",
+        "lighting; random_resized_crop: a rectangle of 8% to 100% of the area.",
         choices=("paper", "random_resized_crop"),
         group=DATA,
     )
     crop_padding: int | None = option(
         None,
         "Padding in pixels around small training images before a random crop. Default: an eighth of the "
-        "side, "
-        "4 for 32.",
+        "side, 4 for 32.",
         "int",
         minimum=0,
         group=DATA,

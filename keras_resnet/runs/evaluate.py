@@ -50,8 +50,7 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
     views: str = option(
         "center",
         "Views of each image. center: one, as in training's validation; ten_crop: corners and center, "
-        "flipped "
-        "too; multi_scale: the whole image at several scales, flipped too.",
+        "flipped too; multi_scale: the whole image at several scales, flipped too.",
         choices=tuple(VIEWS),
         group=TEST,
     )

@@ -164,8 +164,8 @@ def _rejected(
         if file.file in kinds:
             reason = (
                 f"it has {100 * file.accuracy:.2f}% accuracy on {report.images:,} images, where the model "
-                f"has {100 * report.accuracy:.2f}%, and max_accuracy_drop is "
-                f"{config.max_accuracy_drop:g} points."
+                f"has {100 * report.accuracy:.2f}%, and max_accuracy_drop is {config.max_accuracy_drop:g} "
+                "points."
             )
             if kinds[file.file] == TFLITE and has_page:
                 reason += " The web page, which runs it, was left out as well."

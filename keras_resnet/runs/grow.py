@@ -43,8 +43,7 @@ def grow_fingerprint(
         if getattr(former, field) != getattr(architecture, field):
             raise refuse(
                 f"has {field} {getattr(former, field)}, and {architecture.name} has "
-                f"{getattr(architecture, field)}; "
-                "only a deeper network of the same kind can grow from it."
+                f"{getattr(architecture, field)}; only a deeper network of the same kind can grow from it."
             )
     blocks = list(zip(former.blocks_per_stage, architecture.blocks_per_stage, strict=True))
     if any(old > new for old, new in blocks) or former.blocks_per_stage == architecture.blocks_per_stage:
@@ -61,8 +60,7 @@ def grow_fingerprint(
     if theirs.crop_mode != ours.crop_mode:
         raise refuse(
             f"was trained with crop_mode {theirs.crop_mode}, and {dataset.name} has {ours.crop_mode}; use "
-            "the dataset "
-            "that it was trained on."
+            "the dataset that it was trained on."
         )
     if theirs.normalization == "published":
         raise refuse(

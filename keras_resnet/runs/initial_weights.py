@@ -167,8 +167,7 @@ def check_flags_match(config: ArchitectureOptions, architecture: Architecture, s
         if value not in (None, "auto", theirs):
             raise UserError(
                 f"contradicts {source}, which is {architecture.name}, shortcut "
-                f"{architecture.shortcut or 'none'}, "
-                f"{architecture.variant}; leave {name} out.",
+                f"{architecture.shortcut or 'none'}, {architecture.variant}; leave {name} out.",
                 parameter=name,
                 value=value,
             )

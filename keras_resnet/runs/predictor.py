@@ -28,13 +28,11 @@ def load_predictor(path: str | os.PathLike, prefer: str = "model.tflite", **arch
 
     Args:
         path: a run, a `.tflite` or `.keras` file, a SavedModel folder, a file of weights, or the name of
-            public
-            weights. A `.tflite` file is opened without TensorFlow.
+            public weights. A `.tflite` file is opened without TensorFlow.
         prefer: which file of a run to open: "model.tflite" starts fastest, "model.keras" is faster for many
             images.
         architecture: `depth`, `shortcut`, `plain`, `family` and `variant`: for public weights, of which
-            `depth` is
-            needed, and for files of weights that do not say.
+            `depth` is needed, and for files of weights that do not say.
 
     Returns:
         A predictor whose images are prepared as training did or, for public weights, as their publisher does.

@@ -58,8 +58,7 @@ class RunRecord:
     Args:
         config: the `TrainConfig` it was started with, as plain values.
         settings: what identifies the run, nested by subject: architecture, dataset, input, recipe, training,
-            and
-            where its weights began.
+            and where its weights began.
         metadata: what is good to know of it besides: command, versions, prose of the recipe.
         results: of the finished run, plain values by name; None before.
         path: of the file, for messages.
@@ -146,8 +145,7 @@ def load_finished_run(folder: str | os.PathLike, parameter: str | None = None) -
     if record is None or record.results is None or not pathlib.Path(folder, MODEL).is_file():
         raise UserError(
             f"is not the folder of a finished run, with {RECORD} and {MODEL}; use one that `keras-resnet "
-            "train` has "
-            "finished.",
+            "train` has finished.",
             parameter=parameter,
             value=folder,
         )
@@ -210,8 +208,7 @@ class RunFolder:
         if record is None:
             raise UserError(
                 f"{self.path} holds files that do not belong to a run of this version; use another run_name "
-                "or "
-                "remove the folder.",
+                "or remove the folder.",
                 parameter="run_name",
                 value=self._run_name,
             )
@@ -268,8 +265,7 @@ def _check_fields(values: Any, fields: Mapping[str, type | tuple[type, ...]], pa
         if name not in values or not isinstance(values[name], kind):
             raise UserError(
                 f"lacks {name}: the run was made by another version of this package; use that version, or "
-                "train "
-                "again.",
+                "train again.",
                 value=path,
             )
 

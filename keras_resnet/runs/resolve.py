@@ -78,8 +78,7 @@ def resolve(config: TrainConfig) -> TrainJob:
     if recipe.unfreeze and config.weights is None and config.grow_from is None:
         raise UserError(
             "unfreezes stages one after another, which is for a model that starts from weights; use weights "
-            "or another "
-            "recipe.",
+            "or another recipe.",
             parameter="recipe",
             value=recipe_name,
         )
@@ -153,9 +152,8 @@ def _check_architecture(config: TrainConfig, architecture: Architecture) -> None
         )
     if config.rematerialize and config.sync_batch_norm:
         raise UserError(
-            "cannot be combined with sync_batch_norm, whose layers communicate with other devices and "
-            "cannot be "
-            "computed again; leave one of them out.",
+            "cannot be combined with sync_batch_norm, whose layers communicate with other devices and cannot "
+            "be computed again; leave one of them out.",
             parameter="rematerialize",
             value=config.rematerialize,
         )
@@ -173,8 +171,7 @@ def _check_packages(config: TrainConfig) -> None:
         if getattr(config, name) and importlib.util.find_spec("tensorboard") is None:
             raise UserError(
                 "needs the package tensorboard, which TensorFlow does not install: pip install tensorboard, "
-                "or leave "
-                "it out; history.csv and curves.png hold the same numbers.",
+                "or leave it out; history.csv and curves.png hold the same numbers.",
                 parameter=name,
             )
 

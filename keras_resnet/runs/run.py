@@ -30,8 +30,7 @@ class Run:
     """A finished run: its model, its numbers, and what can be done with it.
 
     `keras_resnet.train` returns one, and `Run.open` opens the folder of one, whether it was trained from
-    Python
-    or by the command line.
+    Python or by the command line.
 
     Args:
         path: folder of the run.
@@ -64,8 +63,7 @@ class Run:
     @property
     def metrics(self) -> Mapping[str, float]:
         """`accuracy` (0 to 1, of the test split where there is one), `validation_error`, `test_error` where
-        there is
-        a test split, and the `seconds` of the training.
+        there is a test split, and the `seconds` of the training.
         """
         return dict(self.record.results or {})
 

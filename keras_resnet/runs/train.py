@@ -38,16 +38,13 @@ def train(
     """Trains a model, exports it, and writes its card; from the last checkpoint on where there is one.
 
     `train(TrainConfig(dataset="photos/", depth=18))` and `train(dataset="photos/", depth=18)` are the same
-    call,
-    and the same run as `keras-resnet train --dataset=photos/ --depth=18`: either resumes the other's. A run
-    that
-    was finished before is returned as it is.
+    call, and the same run as `keras-resnet train --dataset=photos/ --depth=18`: either resumes the other's. A
+    run that was finished before is returned as it is.
 
     Args:
         config: the training; by default all defaults.
         resume: "auto" resumes from the last checkpoint if there is one, "never" starts again, and "must"
-            refuses
-            to start again.
+            refuses to start again.
         callbacks: Keras callbacks, beside those that write history and curves and show progress.
         fields: fields of `TrainConfig`, which win over those of `config`.
 
@@ -107,9 +104,8 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     devices = built.strategy.num_replicas_in_sync
     test = f", {dataset.test.size:,} test" if dataset.test else ""
     _LOG.info(
-        "Training %s (%s parameters, %s MACs per image) on %s (%s training, %s validation%s images at "
-        "%sx%s) on %s "
-        "device%s.",
+        "Training %s (%s parameters, %s MACs per image) on %s (%s training, %s validation%s images at %sx%s) "
+        "on %s device%s.",
         job.architecture.name,
         f"{counted.parameters:,}",
         f"{counted.macs:,}",
@@ -155,8 +151,8 @@ def _translate_memory(job: TrainJob) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             "A training step needs more memory than a device has. Use a smaller batch_size, compute it in "
-            "parts "
-            "(gradient_accumulation_steps), keep less of it (rematerialize), or halve it (mixed_precision).",
+            "parts (gradient_accumulation_steps), keep less of it (rematerialize), or halve it "
+            "(mixed_precision).",
             parameter="batch_size",
             value=job.recipe.batch_size,
         ) from error

@@ -337,8 +337,8 @@ class Trainer:
                 "" if self._max_rollbacks else ", or on_nan=rollback (max_rollbacks of training.train)"
             )
             raise UserError(
-                f"{problem}{after}. Last good checkpoint: {last or 'none'}. "
-                f"Use a lower learning_rate{alternative}.",
+                f"{problem}{after}. Last good checkpoint: {last or 'none'}. Use a lower "
+                f"learning_rate{alternative}.",
                 parameter="learning_rate",
                 value=self._recipe.learning_rate,
             )
