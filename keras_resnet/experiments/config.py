@@ -26,7 +26,9 @@ class ExperimentConfig(DataOptions):
         UserError: a field does not take its value.
     """
 
-    dataset: str | os.PathLike | Dataset = option("fashion_mnist", "Images to train on.", group=DATA)
+    dataset: str | os.PathLike | Dataset = option(
+        "fashion_mnist", "Images to train on.", group=DATA, objects=Dataset
+    )
     seeds: int = option(
         2, "Number of trainings of each model, with different seeds.", "int", minimum=1, group=TRAININGS
     )
@@ -46,11 +48,7 @@ class ExperimentConfig(DataOptions):
     )
 
     def __post_init__(self):
-        dataset = self.dataset
-        if isinstance(dataset, Dataset):  # an object, which the table of options does not describe
-            object.__setattr__(self, "dataset", "digits")
         check_options(self)
-        object.__setattr__(self, "dataset", dataset)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,7 +83,7 @@ def run(config: DegradationConfig | None = None, **fields: Any) -> ExperimentRes
 
     Raises:
         UserError: a field cannot be used.
-        Interrupted: SIGINT or SIGTERM asked for it; the same call resumes.
+        Interrupted: by SIGINT or SIGTERM; the same call resumes.
     """
     config = make_config(DegradationConfig, config, fields)
     if config.quick:

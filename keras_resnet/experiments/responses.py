@@ -30,7 +30,10 @@ class ResponsesConfig(DataOptions):
     """Which images the responses are measured on, and where they go."""
 
     dataset: str | os.PathLike | Dataset | None = option(
-        None, "Images to measure on. Default: those of the first run among the models.", group=DATA
+        None,
+        "Images to measure on. Default: those of the first run among the models.",
+        group=DATA,
+        objects=Dataset,
     )
     num_images: int = option(
         1000, "Number of images used to measure the responses.", "int", minimum=1, group=_GROUP
@@ -40,11 +43,7 @@ class ResponsesConfig(DataOptions):
     )
 
     def __post_init__(self):
-        dataset = self.dataset
-        if isinstance(dataset, Dataset):  # an object, which the table of options does not describe
-            object.__setattr__(self, "dataset", None)
         check_options(self)
-        object.__setattr__(self, "dataset", dataset)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,26 +91,38 @@ def run(
     prepare()
     from keras_resnet.data.input_spec import InputTransform
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.evaluation.multi_view import to_channels
+    from keras_resnet.evaluation.checks import check_models
     from keras_resnet.evaluation.responses import layer_responses
     from keras_resnet.experiments.figures import draw_responses
+    from keras_resnet.inference.images import to_channels
 
     folder, decode_errors, responses = pathlib.Path(config.output_dir), options.decode_errors(), {}
     for name, path in paths.items():
         predictor = open_predictor(name, path, dataset)
         if predictor.model is None:
-            raise UserError("has no layers to look into; use the Keras model, or the run.", value=path)
-        pipeline = Pipeline(dataset, InputTransform(predictor.spec, hflip=False), decode_errors)
+            raise UserError(
+                "has no layers to look into; use the Keras model, or the run.",
+                parameter="models",
+                value=path,
+            )
         split = dataset.test or dataset.validation
+        check_models({name: predictor}, split)
+        # Gray pixels are repeated by `to_channels`; files are decoded to what a gray model takes.
+        channels = min(dataset.channels, predictor.spec.channels)
+        spec = dataclasses.replace(predictor.spec, channels=channels)
+        decoded = dataclasses.replace(dataset, image_shape=(*dataset.image_shape[:2], channels))
+        pipeline = Pipeline(decoded, InputTransform(spec, hflip=False), decode_errors)
         batches = pipeline.sample_batches(split, config.num_images, _BATCH).as_numpy_iterator()
         with decode_errors.translate():
             try:
                 images = (to_channels(batch, predictor.spec.channels) for batch, _ in batches)
                 responses[name] = layer_responses(predictor.model, images)
-            except UserError:
-                raise
+            except UserError as error:
+                if error.parameter != "model":
+                    raise
+                raise UserError(error.reason, parameter="models", value=path) from error
             except ValueError as error:
-                raise UserError(str(error), value=path) from error
+                raise UserError(str(error), parameter="models", value=path) from error
         _LOG.info("%s: %s layers of 3x3", name, len(responses[name]))
     draw_responses(responses, folder / "responses.png")
     _write_csv(responses, folder / "responses.csv")

@@ -65,7 +65,7 @@ def run(config: ShortcutsConfig | None = None, **fields: Any) -> ExperimentResul
 
     Raises:
         UserError: a field cannot be used.
-        Interrupted: SIGINT or SIGTERM asked for it; the same call resumes.
+        Interrupted: by SIGINT or SIGTERM; the same call resumes.
     """
     config = make_config(ShortcutsConfig, config, fields)
     if not is_cifar_depth(config.depth):

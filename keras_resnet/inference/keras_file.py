@@ -33,7 +33,7 @@ def load_keras(path: str | os.PathLike) -> "keras.Model":
 
 
 def open_keras(path: pathlib.Path) -> ModelFile:
-    """Opens a `.keras` file, with the `labels.txt` and `preprocessing.json` beside it where there are any.
+    """Opens a `.keras` file, and the `labels.txt` and `preprocessing.json` of its folder, if any.
 
     Raises:
         UserError: one of these cannot be opened or does not fit the model.

@@ -1,6 +1,6 @@
 """The labels file of a model: one class name per line, in the order of the outputs.
 
-It lies beside a `.keras` file, in `assets.extra` of a SavedModel, and in the ZIP archive that a TFLite file
+It lies next to a `.keras` file, in `assets.extra` of a SavedModel, and in the ZIP archive that a TFLite file
 ends with. Imports neither NumPy nor TensorFlow.
 """
 

@@ -101,7 +101,8 @@ def _stages(model: keras.Model) -> list[_Stage]:
                 "is a plain model, and a block added to it would not be the identity; it needs shortcuts",
             )
         projection = layers.get(f"{block}_0_conv")
-        if projection and projection.strides == (1, 1) and len(set(projection.kernel.shape[2:])) == 1:
+        strided = f"{block}_0_pool" in layers or (projection and projection.strides != (1, 1))
+        if projection and not strided and len(set(projection.kernel.shape[2:])) == 1:
             raise _cannot_grow(
                 model,
                 "has shortcut option C, whose projections are not the identity; it needs option A or B",

@@ -9,6 +9,12 @@ from keras_resnet.models.batch_norm import BatchNormalization
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
 
+# oneDNN's gradient of a strided 1x1 convolution writes past its buffer where the input has fewer channels
+# than a vector of the CPU (8 numbers with AVX2, 16 with AVX-512): wrong gradients without an error (oneDNN
+# issue 6035, TensorFlow 2.21). With a pool before it that takes every stride-th position, such a convolution
+# computes the same at stride 1.
+_MIN_STRIDED_CHANNELS = 16
+
 
 def he_normal() -> keras.initializers.Initializer:
     """Returns the paper's initializer, a Gaussian of variance 2 / fan_in (section 3.4, reference 13).
@@ -36,7 +42,8 @@ def conv_bn(
     """Applies a convolution without bias, batch normalization and an activation (section 3.4).
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), for odd kernel sizes.
-    The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`.
+    The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`; before
+    them `{name}_pad` or, for a strided 1x1 convolution of a narrow input, `{name}_pool`.
 
     Raises:
         ValueError: both a stride and a dilation are larger than 1.
@@ -50,6 +57,9 @@ def conv_bn(
         padding = "valid"
         if kernel_size > 1:
             x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+        elif x.shape[channel_axis()] < _MIN_STRIDED_CHANNELS:
+            x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_pool")(x)
+            stride = 1
     x = keras.layers.Conv2D(
         filters,
         kernel_size,

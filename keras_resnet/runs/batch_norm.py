@@ -47,7 +47,7 @@ def recompute_statistics(model: "keras.Model", pipeline: "Pipeline", num_images:
 def recompute_batch_norm(
     run: "Run", num_images: int, *, run_name: str | None = None, options: DataOptions | None = None
 ) -> "Run":
-    """A new run beside a finished one: the same weights, exact statistics, the same kinds of files.
+    """A new run next to a finished one: the same weights, exact statistics, the same kinds of files.
 
     Raises:
         UserError: the dataset has fewer images, a file of the run is missing, or the new folder is taken.

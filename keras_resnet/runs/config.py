@@ -68,6 +68,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
         "Training data: digits (embedded), a folder (train/CLASS/*, val/CLASS/* and optionally test/CLASS/*, "
         "or CLASS/*), or the name of an image classification dataset of TFDS.",
         group=DATA,
+        objects=Dataset,
     )
     mean_subtraction: str = option(
         "auto",
@@ -81,6 +82,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
         "How the model is trained. Default: digits for the digits dataset, plateau otherwise.",
         choices=tuple(RECIPES),
         group=RECIPE,
+        objects=Recipe,
     )
     epochs: int | None = option(
         None, "Number of passes over the training images.", "int", minimum=1, group=RECIPE
@@ -296,15 +298,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     profile: bool = option(False, "Profile ten steps for TensorBoard.", "bool", group=RUN)
 
     def __post_init__(self):
-        plain_fields = {}
-        for name, kind in (("dataset", Dataset), ("recipe", Recipe)):
-            value = getattr(self, name)
-            if isinstance(value, kind):  # an object, which the table of options does not describe
-                plain_fields[name] = value
-                object.__setattr__(self, name, "digits" if name == "dataset" else None)
         check_options(self)
-        for name, value in plain_fields.items():
-            object.__setattr__(self, name, value)
         if self.architecture is not None:
             self._check_architecture()
 

@@ -30,7 +30,7 @@ class Plan:
         replicas: number of devices.
         gradient_accumulation_steps: parts of a device's share of a batch.
         steps_per_epoch, steps, epochs: of the training.
-        memory: bytes a step needs on a device, estimated, beside TensorFlow itself.
+        memory: bytes a step needs on a device, estimated, without TensorFlow itself.
         train_seconds, validation_seconds: estimated from a few measured steps.
     """
 
@@ -73,7 +73,7 @@ class Plan:
             "learning rate": estimates.describe_schedule(recipe, per_epoch),
             "unfreezing": estimates.describe_unfreezing(recipe, per_epoch),
             "weight decay": f"{recipe.weight_decay:g} on {recipe.weight_decay_on}",
-            "memory": f"about {self.memory / 2**30:.2f} GiB per device, beside TensorFlow",
+            "memory": f"about {self.memory / 2**30:.2f} GiB per device, without TensorFlow itself",
             "time": estimates.describe_time(self.train_seconds, self.validation_seconds),
         }
         return {name: text for name, text in rows.items() if text}

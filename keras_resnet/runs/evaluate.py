@@ -39,7 +39,10 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
     """
 
     dataset: str | os.PathLike | Dataset | None = option(
-        None, "Images to test on. Default: those of the first run among the models.", group=DATA
+        None,
+        "Images to test on. Default: those of the first run among the models.",
+        group=DATA,
+        objects=Dataset,
     )
     weights: str | None = option(
         None,
@@ -78,11 +81,7 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
     output_dir: str | os.PathLike = option("evaluation", "Folder for the files of results.", group=RESULTS)
 
     def __post_init__(self):
-        dataset = self.dataset
-        if isinstance(dataset, Dataset):  # an object, which the table of options does not describe
-            object.__setattr__(self, "dataset", None)
         check_options(self)
-        object.__setattr__(self, "dataset", dataset)
         if self.scales and self.views != "multi_scale":
             raise UserError("applies to views=multi_scale.", parameter="scales", value=self.scales)
 

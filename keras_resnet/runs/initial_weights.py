@@ -112,16 +112,28 @@ def _resolve(config: TrainConfig, weights: str, dataset: Dataset) -> InitialWeig
     return _from_file(config, path, dataset)
 
 
-def _from_registry(config: TrainConfig, name: str, dataset: Dataset) -> InitialWeights:
-    if config.depth is None:
+def resolve_public_weights(
+    name: str, options: ArchitectureOptions
+) -> tuple[registry.PublicWeights, Architecture]:
+    """Finds public weights by name, and the architecture they are for.
+
+    Raises:
+        UserError: the depth is missing, there are none of it, or an option contradicts them.
+    """
+    if options.depth is None:
         raise UserError(
             f"is missing: weights={name} exist for several depths, which `keras-resnet weights` lists.",
             parameter="depth",
         )
-    wanted = config.resolve()
-    entry = public_weights(name, wanted)
-    architecture = dataclasses.replace(wanted, variant=entry.variant)
-    check_flags_match(config, architecture, f"weights={name}")
+    requested = options.resolve()
+    entry = public_weights(name, requested)
+    architecture = dataclasses.replace(requested, variant=entry.variant)
+    check_flags_match(options, architecture, f"weights={name}")
+    return entry, architecture
+
+
+def _from_registry(config: TrainConfig, name: str, dataset: Dataset) -> InitialWeights:
+    entry, architecture = resolve_public_weights(name, config)
     new_head = not dataset.name.startswith(_IMAGENET)
     return InitialWeights(name, architecture, entry.normalization, new_head, f"{entry.name} {entry.file.url}")
 
@@ -174,6 +186,6 @@ def check_flags_match(config: ArchitectureOptions, architecture: Architecture, s
 
 
 def _class_names(path: pathlib.Path) -> tuple[str, ...] | None:
-    """The class names beside a model, or None where there are none."""
+    """The class names next to a model file, or None where there are none."""
     labels = path.with_name(LABELS)
     return read_labels(labels.read_text(encoding="utf-8")) if labels.is_file() else None

@@ -1,4 +1,4 @@
-"""`keras_resnet.inspect`: an architecture in numbers, beside what the paper reports."""
+"""`keras-resnet inspect` from Python: an architecture in numbers, compared with what the paper reports."""
 
 import dataclasses
 from collections.abc import Mapping

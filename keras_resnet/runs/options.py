@@ -29,6 +29,7 @@ class Option:
         above: lower bound of a number that is not included itself.
         below: upper bound of a number that is not included itself.
         group: heading of the flag in the command line's help; empty for fields without a flag.
+        objects: a class whose objects the field takes as they are, from Python.
     """
 
     help: str
@@ -39,6 +40,7 @@ class Option:
     above: float | None = None
     below: float | None = None
     group: str = ""
+    objects: type | None = None
 
 
 def option(default: _T, help: str, kind: str = "str", *, group: str = "", **limits: Any) -> _T:
@@ -65,6 +67,8 @@ def check_options(config: Any) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, limits in options_of(config).items():
         value = getattr(config, name)
+        if limits.objects is not None and isinstance(value, limits.objects):
+            continue
         if value is not None or defaults[name] is not None:
             object.__setattr__(config, name, check_value(name, value, limits))
 

@@ -1,6 +1,5 @@
 """`keras_resnet.load_predictor`: a run, an exported file, or public weights, ready to predict."""
 
-import dataclasses
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.inference.predictor import Predictor
 from keras_resnet.inference.predictor import load_predictor as load_file
 from keras_resnet.runs.architecture import ArchitectureOptions
-from keras_resnet.runs.initial_weights import check_flags_match
+from keras_resnet.runs.initial_weights import check_flags_match, resolve_public_weights
 from keras_resnet.runs.options import make_config
 from keras_resnet.weights import registry
 from keras_resnet.weights.read import SUFFIXES
@@ -84,19 +83,11 @@ def load_weights_predictor(weights: str | os.PathLike, options: ArchitectureOpti
 
 def _describe(weights: str | os.PathLike, options: ArchitectureOptions) -> tuple:
     """(file or name to load, architecture, evaluation settings, normalization, classes)."""
-    from keras_resnet.models.infer import infer_architecture, public_weights, read_normalization
+    from keras_resnet.models.infer import infer_architecture, read_normalization
     from keras_resnet.weights.read import open_weights
 
     if registry.is_name(weights):
-        if options.depth is None:
-            raise UserError(
-                f"is missing: {weights} exist for several depths, which `keras-resnet weights` lists.",
-                parameter="depth",
-            )
-        wanted = options.resolve()
-        entry = public_weights(weights, wanted)
-        architecture = dataclasses.replace(wanted, variant=entry.variant)
-        check_flags_match(options, architecture, str(weights))
+        entry, architecture = resolve_public_weights(str(weights), options)
         return weights, architecture, entry.eval, entry.normalization, registry.CLASSES
     with open_weights(weights) as named:
         architecture, channels, classes = infer_architecture(

@@ -296,7 +296,7 @@ class Run:
 
         Args:
             num_images: training images used to estimate the statistics.
-            run_name: folder beside this run's; by default RUN-precise_bn.
+            run_name: of the new run, in the same folder as this one; by default RUN-precise_bn.
             options: how the dataset is loaded.
 
         Raises:

@@ -45,7 +45,7 @@ def train(
         config: the training; by default all defaults.
         resume: "auto" resumes from the last checkpoint if there is one, "never" starts again, and "must"
             refuses to start again.
-        callbacks: Keras callbacks, beside those that write history and curves and show progress.
+        callbacks: Keras callbacks, in addition to those that write history and curves and print progress.
         fields: fields of `TrainConfig`, which win over those of `config`.
 
     Returns:
@@ -53,7 +53,7 @@ def train(
 
     Raises:
         UserError: the configuration cannot be used, or the loss became NaN or infinite.
-        Interrupted: SIGINT or SIGTERM asked for it; the state was saved, and the same call resumes.
+        Interrupted: by SIGINT or SIGTERM; the state was saved, and the same call resumes.
     """
     config = make_config(TrainConfig, config, fields)
     if resume not in RESUME:

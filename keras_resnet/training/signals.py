@@ -21,7 +21,7 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Whether this process has been asked to stop, and by which signal."""
+    """Whether a signal requested that this process stop, and which one."""
 
     signal: int | None = None
 

@@ -37,7 +37,7 @@ class LayerName:
         block: number of the block in its stage, from 1; None in the stem.
         index: number of the layer in its block's residual branch, from 1; 0 in the shortcut; None for layers
             of the whole block, and in the stem.
-        kind: "conv", "dense", "bn", "relu", "pad", "add", "drop" or "out".
+        kind: "conv", "dense", "bn", "relu", "pad", "pool", "add", "drop" or "out".
     """
 
     stage: str

@@ -20,7 +20,7 @@ def test_validate_reports_every_kind_by_path(tmp_path, capsys):
     for name, (_, _, content) in kinds().items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "notes.txt").write_text("no picture")
-    status, out, _ = _run(capsys, "data", "validate", tmp_path, "--processes=2")
+    status, out, _ = _run(capsys, "data", "validate", tmp_path, "--threads=2")
     assert status == 1
     for name, (kind, _, _) in kinds().items():
         lines = [line for line in out.splitlines() if str(tmp_path / name) in line]

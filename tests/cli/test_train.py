@@ -40,6 +40,7 @@ def test_default_run_leaves_its_files(default_run):
         "labels.txt",
         "model.keras",
         "model.tflite",
+        "preprocessing.json",
         "report.json",
         "run.json",
         "saved_model",
@@ -183,7 +184,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(tmp_path):
     for text in (
         "64,000: 5,819 epochs of 11",
         "0.1 to step 32,000, 0.01 to step 48,000, 0.001 to step 64,000",
-        "from 5 measured steps",
+        "from 5 measured training steps",
         "section 4.2",
         "GiB per device",
     ):

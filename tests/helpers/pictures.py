@@ -1,5 +1,6 @@
 """Real photographs as files of every kind, good and bad."""
 
+import functools
 import io
 import struct
 import zlib
@@ -58,6 +59,7 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
+@functools.cache
 def animation(kind="GIF"):
     frames = [PIL.Image.fromarray(small(label)) for label in (0, 1)]
     file = io.BytesIO()
@@ -70,6 +72,7 @@ def frame(width, height):
     return b"," + struct.pack("<HHHH", 0, 0, width, height) + b"\0\x02\0"
 
 
+@functools.cache
 def kinds():
     """Files by name: the kind that validation finds (None: nothing), whether it is unusable, the content."""
     photo = small(0)

@@ -41,16 +41,38 @@ def test_shortcut_is_the_options(shortcut, grows, branch):
 
 
 def test_stride_alone_changes_the_dimensions():
-    strided = {"b_1_pad"}
+    strided = {"b_1_pad", "b_0_pool"}
     assert _names(basic_block, 4, stride=2, shortcut="B") == BASIC | strided | PROJECTION | {"b_add"}
 
 
 @pytest.mark.parametrize(("variant", "strides"), [("v1", (2, 1, 1)), ("v1.5", (1, 2, 1))])
 def test_stride_of_a_bottleneck(variant, strides):
-    x = keras.Input((8, 8, 4))
+    x = keras.Input((8, 8, 16))
     model = keras.Model(x, bottleneck_block(x, 2, stride=2, variant=variant, name="b"))
     assert tuple(model.get_layer(f"b_{i}_conv").strides[0] for i in (1, 2, 3)) == strides
     assert model.output_shape == (None, 4, 4, 8)
+
+
+@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize("channels", [1, 4, 7, 8, 15, 16, 17])
+def test_gradient_of_a_strided_1x1_convolution_of_any_width(channels, size):
+    """As float64's, which oneDNN leaves alone: its own is wrong for narrow inputs."""
+    rng = np.random.default_rng(channels)
+    images = rng.normal(size=(8, size, size, channels)).astype("float32")
+    kernel = rng.normal(size=(1, 1, channels, 5)).astype("float32")
+    x = keras.Input((size, size, channels))
+    model = keras.Model(x, conv_bn(x, 5, 1, stride=2, name="c"))
+    model.get_layer("c_conv").kernel.assign(kernel)
+    features = keras.Model(x, model.get_layer("c_conv").output)
+    weights = rng.normal(size=(8, (size + 1) // 2, (size + 1) // 2, 5))
+    with tf.GradientTape() as tape:
+        output = features(images)
+        loss = tf.reduce_sum(output * weights.astype("float32"))
+    gradient = tape.gradient(loss, features.trainable_variables)[0]
+    positions = images[:, ::2, ::2].astype("float64")
+    np.testing.assert_allclose(output, positions @ kernel[0, 0], rtol=1e-4, atol=1e-5)
+    expected = np.einsum("nhwc,nhwd->cd", positions, weights)
+    np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [8, 9])

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.errors import refused
-from helpers.nets import trained
+from helpers.nets import trained_model
 
 from keras_resnet import CifarPlainNet, CifarResNet, ResNet18, deepen
 from keras_resnet.data.sources import digits
@@ -25,7 +25,7 @@ def _randomized(model):
 @pytest.mark.parametrize("where", ["end", "middle"])
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_a_deepened_cifar_model_predicts_as_before(shortcut, where):
-    model = trained(architectures.cifar_architecture(14, shortcut))
+    model = trained_model(architectures.cifar_architecture(14, shortcut))
     images = digits.load("test")[0][:20]
     expected = model.predict(images, verbose=0)
     deeper = deepen(model, 26, where=where)

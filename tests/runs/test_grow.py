@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from keras_resnet.runs.resolve import resolve
 
 
 def _edit(folder, *keys, value):
-    path = folder / "run.json"
+    path = pathlib.Path(folder) / "run.json"
     record = json.loads(path.read_text())
     part = record["settings"]
     for key in keys[:-1]:
@@ -69,7 +70,7 @@ def test_what_does_not_grow_into_another_is_refused(quick_run, fields):
     ],
 )
 def test_a_run_of_another_kind_does_not_grow(quick_run, tmp_path, keys, value):
-    base = shutil.copytree(quick_run.path, tmp_path / "run")
+    base = str(shutil.copytree(quick_run.path, tmp_path / "run"))
     _edit(base, *keys, value=value)
     with refused("grow_from", base):
         resolve(keras_resnet.TrainConfig(depth=14, grow_from=base))

@@ -1,5 +1,6 @@
 """Training killed and resumed by the same command, as if nothing had happened."""
 
+import json
 import pathlib
 import random
 import shutil
@@ -103,8 +104,8 @@ def test_a_signal_saves_and_the_same_command_resumes(tmp_path, uninterrupted, nu
     assert "keras-resnet train: Stopped after step" in errors
     assert "Rerun the same command" in errors
     assert "Traceback" not in errors
-    result = subprocess.run(_command(tmp_path), check=True, capture_output=True, text=True)
-    assert "test accuracy" in result.stdout
+    subprocess.run(_command(tmp_path), check=True, capture_output=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["results"]["accuracy"] > 0.5
     _same(tmp_path, uninterrupted[0])
 
 

@@ -113,8 +113,7 @@ def test_a_dead_worker_stops_the_other_and_the_same_command_resumes(tmp_path, al
         assert "Rerun the same command" in errors
         assert "Traceback" not in errors
     with _workers(command, command) as workers:
-        (out, _), _ = _wait(*workers)
-    assert "test accuracy" in out
+        _wait(*workers)
     assert json.loads((runs / "run" / "run.json").read_text())["results"]["accuracy"] > 0.5
 
 

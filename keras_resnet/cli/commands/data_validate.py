@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 ARGUMENT = "FOLDER"
 LOG_TO_STDERR = True
 FLAGS = flags.FlagValues()
-_PROCESSES = Option(
-    "Number of processes that read files in parallel. Default: one per core.",
+_THREADS = Option(
+    "Number of threads that read files in parallel. Default: one per core.",
     "int",
     minimum=1,
     group="Computation",
 )
-define_flag(FLAGS, "processes", _PROCESSES)
+define_flag(FLAGS, "threads", _THREADS)
 
 
 def run(folder: str) -> int:
     """Prints every issue and a summary; returns the exit status."""
-    processes = FLAGS.processes
-    if processes is not None:
-        processes = check_value("processes", processes, _PROCESSES)
+    threads = FLAGS.threads
+    if threads is not None:
+        threads = check_value("threads", threads, _THREADS)
     from keras_resnet.data.tools.validate import validate_folder
 
-    report = validate_folder(folder, processes, _print_issue)
+    report = validate_folder(folder, threads, _print_issue)
     print(f"{report.num_files:,} images, {report.num_unusable:,} of them unusable.")
     kinds = collections.Counter((issue.kind, issue.unusable) for issue in report.issues)
     for (kind, unusable), count in kinds.most_common():

@@ -1,4 +1,4 @@
-"""`keras-resnet inspect`: an architecture stage by stage, beside what the paper reports."""
+"""`keras-resnet inspect`: an architecture stage by stage, compared with what the paper reports."""
 
 from absl import flags
 

@@ -17,7 +17,7 @@ define_flag(FLAGS, "num_images", _NUM_IMAGES, 1000)
 define_flag(
     FLAGS,
     "run_name",
-    Option("Folder of the new run, beside the old one. Default: RUN-precise_bn.", group=_GROUP),
+    Option("Name of the new run, in the same folder as the old one. Default: RUN-precise_bn.", group=_GROUP),
 )
 define(FLAGS, DataOptions)
 

@@ -2,13 +2,14 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 import os
 import pathlib
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import PIL.Image
 
@@ -68,13 +69,13 @@ class ValidationReport:
 
 def validate_folder(
     folder: str | os.PathLike,
-    processes: int | None = None,
+    threads: int | None = None,
     on_issue: Callable[[Issue], None] = lambda issue: None,
 ) -> ValidationReport:
     """Reads and decodes every image below a folder.
 
     Args:
-        processes: that read files in parallel; by default one for each core.
+        threads: number of threads that read files in parallel; by default one for each core.
         on_issue: called with each issue as it is found.
 
     Raises:
@@ -93,14 +94,23 @@ def validate_folder(
     )
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
-    with concurrent.futures.ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-        for found in pool.map(find_issues, files, chunksize=16):
+    # Threads, which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
+    with _without_bomb_warnings(), concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for found in pool.map(find_issues, files):
             for issue in found:
                 issues.append(issue)
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
             progress.add(1)
     return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()))
+
+
+@contextlib.contextmanager
+def _without_bomb_warnings() -> Iterator[None]:
+    """The limit is ours to report; Pillow's warning at half of it would come between the lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        yield
 
 
 def find_issues(path: pathlib.Path) -> list[Issue]:
@@ -112,11 +122,8 @@ def find_issues(path: pathlib.Path) -> list[Issue]:
     try:
         if path.stat().st_size == 0:
             return [issue("empty", "the file has no content", unusable=True)]
-        # The limit is ours to report; Pillow's warning at half of it would come between the lines.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(path) as picture:
-                return _check_image(picture, path.suffix.lower(), issue)
+        with PIL.Image.open(path) as picture:
+            return _check_image(picture, path.suffix.lower(), issue)
     except PIL.UnidentifiedImageError:
         return [issue("unreadable", "it is not an image", unusable=True)]
     except PIL.Image.DecompressionBombError:

@@ -42,7 +42,7 @@ class ProgressBar(_Clock):
         self._bar = keras.utils.Progbar(self.params["steps"], stateless_metrics=())
 
     def on_train_batch_end(self, batch, logs=None):
-        # The last step is shown together with the validation results.
+        # The last step is printed together with the validation results.
         if batch + 1 < self.params["steps"]:
             self._bar.update(batch + 1, list((logs or {}).items()), finalize=False)
 

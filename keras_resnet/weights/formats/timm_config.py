@@ -37,7 +37,7 @@ class TimmConfig:
 
 
 def read_timm_config(path: str | os.PathLike) -> TimmConfig | None:
-    """Reads the configuration beside a file of weights; None where there is none of timm's.
+    """Reads the configuration next to a file of weights; None where there is none of timm's.
 
     Raises:
         UserError: the configuration cannot be understood, or the weights are of another network than a plain

@@ -8,7 +8,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from helpers.errors import refused
 
+from keras_resnet import TrainConfig
 from keras_resnet.data.load import load_dataset
+from keras_resnet.runs.resolve import resolve
 
 SHAPES = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3), "uint8")
 
@@ -210,6 +212,8 @@ def test_a_training_that_would_validate_on_its_own_images_is_refused(data_dir, s
     with refused("train_split", splits[0] or "train") as caught:
         load_dataset("many_files", data_dir, require_disjoint=True, test_split=None, **options)
     assert f"shares {shared} images" in caught.value.reason
+    with refused("train_split", splits[0] or "train"):
+        resolve(TrainConfig(dataset="many_files", data_dir=data_dir, **options))
     suggestion = re.search(r"train_split=(\S+)( validation_split=(\S+))?\.$", caught.value.reason)
     assert suggestion[0] == f"train_split={works}."
     options = {

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from helpers.errors import refused
 from helpers.pictures import animation, kinds
 
-from keras_resnet.data.tools.validate import find_issues
+from keras_resnet.data.tools.validate import find_issues, validate_folder
 
 
 @pytest.mark.parametrize("name", kinds())
@@ -33,12 +34,35 @@ def test_a_picture_without_pixels_is_found(tmp_path):
 
 
 def test_an_animation_that_is_cut_off_behind_its_first_picture_is_usable(tmp_path):
-    path = tmp_path / "cut.gif"
+    path, content = tmp_path / "cut.gif", animation()
     kinds = set()
-    for length in range(0, len(animation()), 8):
-        path.write_bytes(animation()[:length])
+    for length in range(0, len(content), 8):
+        path.write_bytes(content[:length])
         kinds |= {
             (finding.kind, finding.unusable, finding.detail.split()[0]) for finding in find_issues(path)
         }
     assert ("animated", False, "damaged") in kinds
     assert {unusable for kind, unusable, _ in kinds if kind != "animated"} == {True}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_folder_is_validated_from_python(tmp_path, threads):
+    for name, (_, _, content) in kinds().items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").touch()
+    issues = []
+    report = validate_folder(tmp_path, threads, issues.append)
+    assert report.num_files == len(kinds())
+    assert report.num_unusable == sum(unusable for _, unusable, _ in kinds().values())
+    assert report.other_files == {".txt": 1}
+    assert list(report.issues) == issues
+    assert {(issue.path.name, issue.kind, issue.unusable) for issue in issues} == {
+        (name, kind, unusable) for name, (kind, unusable, _) in kinds().items() if kind
+    }
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+def test_a_folder_without_images_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with refused(None, tmp_path / name):
+        validate_folder(tmp_path / name)
