@@ -55,6 +55,7 @@ def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
     assert "recipe.learning_rate=0.02 instead of 0.2" in errors
 
 
+@pytest.mark.slow
 def test_shortcuts_compared_and_their_responses(here, tmp_path):
     assert here("shortcuts", "--depth=8", "--iterations=20", *SMALL, f"--output_dir={tmp_path}")[0] == 0
     page = (tmp_path / "README.md").read_text()

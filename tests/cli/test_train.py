@@ -101,6 +101,7 @@ def test_card_tells_the_run(default_run):
         assert f"| `{name}` | `{hashlib.sha256((folder / name).read_bytes()).hexdigest()}` |" in card
 
 
+@pytest.mark.slow
 def test_code_in_the_card_runs(default_run, tmp_path):
     _, folder = default_run
     blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
@@ -192,6 +193,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_recipe_and_flags_are_in_the_card(tmp_path):
     result = run_train(
         "--depth=8",

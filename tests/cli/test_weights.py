@@ -234,6 +234,7 @@ def test_a_model_cannot_be_converted_onto_itself(torch_file, tmp_path, capsys):
     assert [path.name for path in pathlib.Path(tmp_path).iterdir()] == ["x.keras"]
 
 
+@pytest.mark.slow
 def test_a_converted_model_opens_in_a_process_of_its_own(torch_file, tmp_path):
     """Where nothing else has expected_text Keras of the layer that prepares pixels."""
     assert _run("convert", torch_file, tmp_path / "x.keras") == 0
@@ -262,6 +263,7 @@ def test_preprocessing_is_not_lost_on_the_second_use(torch_file, tmp_path):
     ] == pytest.approx([123.675, 116.28, 103.53])
 
 
+@pytest.mark.slow
 def test_weights_without_a_head_can_be_trained_from(tmp_path):
     path = tmp_path / "headless.keras"
     resnet.CifarResNet(8, include_top=False, input_shape=(8, 8, 1)).save(path)

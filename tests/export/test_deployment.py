@@ -41,7 +41,11 @@ def _blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", range(3), ids=["mediapipe", "raspberry pi", "tensorflow"])
+@pytest.mark.parametrize(
+    "block",
+    [0, 1, pytest.param(2, marks=pytest.mark.slow)],
+    ids=["mediapipe", "raspberry pi", "tensorflow"],
+)
 def test_python(folder, block):
     blocks = [block for block in _blocks("python") if "keras_resnet" not in block]
     assert len(blocks) == 3

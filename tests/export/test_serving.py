@@ -170,6 +170,7 @@ def test_an_unknown_choice_is_refused(exported, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_tensorflows_own_tool_reads_and_runs_it(exported, tmp_path):
     folder = exported[1] / "center"
     tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]

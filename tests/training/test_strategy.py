@@ -74,7 +74,7 @@ def float64():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_devices_train_as_one(float64, gradient_accumulation_steps):
     """And as one device with parts of 24 images, where batch norm normalizes the same images."""
     if gradient_accumulation_steps == 1:
@@ -99,6 +99,7 @@ def test_without_synchronization_each_device_has_its_own_statistics():
     assert abs(np.array(mirrored_losses) / losses - 1).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_half_types_and_parts_on_two_devices():
     for policy in ("mixed_float16", "mixed_bfloat16"):
         _, losses, history = _train(

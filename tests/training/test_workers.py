@@ -15,6 +15,8 @@ import pytest
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "helpers" / "train_digits.py"
 ROOT = pathlib.Path(__file__).parents[2]
+# More than an epoch of 30.
+STEPS = 35
 
 
 def _ports(count):
@@ -58,7 +60,14 @@ def _wait(*processes, seconds=300):
 
 def _command(runs, epochs):
     """A training for all workers, with a checkpoint after every step."""
-    flags = ["--depth=8", f"--epochs={epochs}", "--batch_size=48", "--checkpoint_minutes=0", "--log=plain"]
+    flags = [
+        "--depth=8",
+        f"--epochs={epochs}",
+        "--batch_size=48",
+        "--checkpoint_minutes=0",
+        "--log=plain",
+        "--export=",
+    ]
     return [ROOT / "train.py", *flags, f"--output_dir={runs}", "--run_name=run"]
 
 
@@ -74,7 +83,7 @@ def _wait_for_a_checkpoint(runs, workers):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     file = tmp_path_factory.mktemp("alone") / "losses.json"
-    subprocess.run([sys.executable, SCRIPT, file, ""], check=True, capture_output=True)
+    subprocess.run([sys.executable, SCRIPT, file, "", f"--steps={STEPS}"], check=True, capture_output=True)
     return json.loads(file.read_text())
 
 
@@ -83,7 +92,7 @@ def test_two_machines_train_as_one(tmp_path, alone, gradient_accumulation_steps)
     files = [tmp_path / f"losses{i}.json" for i in range(2)]
     extra = [
         f"--gradient_accumulation_steps={gradient_accumulation_steps}",
-        f"--steps={50 if gradient_accumulation_steps == 1 else 5}",
+        f"--steps={STEPS if gradient_accumulation_steps == 1 else 5}",
     ]
     with _workers(*([SCRIPT, file, tmp_path / "checkpoints", *extra] for file in files)) as workers:
         _wait(*workers)
@@ -93,16 +102,17 @@ def test_two_machines_train_as_one(tmp_path, alone, gradient_accumulation_steps)
     if gradient_accumulation_steps > 1:  # batch norm normalizes a third of the batch: another curve
         assert all(map(np.isfinite, first["losses"]))
         return
-    assert len(first["losses"]) == 50
+    assert len(first["losses"]) == STEPS
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
     for name, values in alone["history"].items():
         np.testing.assert_allclose(first["history"][name], values, rtol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_dead_worker_stops_the_other_and_the_same_command_resumes(tmp_path, alone, victim):
     runs = tmp_path / "runs"
-    command = _command(runs, epochs=6)
+    command = _command(runs, epochs=3)
     with _workers(command, command) as workers:
         _wait_for_a_checkpoint(runs, workers)
         workers[victim].send_signal(signal.SIGKILL)
@@ -117,6 +127,7 @@ def test_a_dead_worker_stops_the_other_and_the_same_command_resumes(tmp_path, al
     assert json.loads((runs / "run" / "run.json").read_text())["results"]["accuracy"] > 0.5
 
 
+@pytest.mark.slow
 def test_workers_stop_together_when_one_gets_a_signal(tmp_path):
     runs = tmp_path / "runs"
     command = _command(runs, epochs=200)
