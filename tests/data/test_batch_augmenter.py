@@ -5,20 +5,26 @@ import tensorflow as tf
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.batch_augmenter import BatchAugmenter
 
-KEY = tf.constant([1, 2])
 # Each image of one grey level of its own, so that what was mixed can be told.
 IMAGES = np.repeat(np.arange(8, dtype="uint8") * 30, 16 * 16 * 3).reshape(8, 16, 16, 3)
 LABELS = np.arange(8)
 
 
-def _mixed(key=KEY, images=IMAGES, **what):
+def _mixed_by_each(keys, images=IMAGES, **what):
+    """The same batch, mixed by each of these keys: (images, labels) of each."""
     augmenter = BatchAugmenter(BatchAugment(**what), 8)
-    batch = tf.data.Dataset.from_tensors((images, LABELS)).map(lambda x, y: augmenter(x, y, key))
-    ((mixed, labels),) = batch.as_numpy_iterator()
-    assert mixed.shape == images.shape
-    assert mixed.dtype == "uint8"
-    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
-    return mixed, labels
+    keys = tf.data.Dataset.from_tensor_slices(tf.constant(keys))
+    batches = list(keys.map(lambda key: augmenter(images, LABELS, key)).as_numpy_iterator())
+    for mixed, labels in batches:
+        assert mixed.shape == images.shape
+        assert mixed.dtype == "uint8"
+        np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
+    return batches
+
+
+def _mixed(images=IMAGES, **what):
+    (batch,) = _mixed_by_each([(1, 2)], images, **what)
+    return batch
 
 
 def test_label_smoothing_is_the_papers():
@@ -45,8 +51,7 @@ def test_cutmix_pastes_rectangles_as_large_as_their_share_of_the_label():
 def test_random_erasing_leaves_labels_and_erases_as_many_as_asked():
     images = np.full((8, 64, 64, 3), 77, "uint8")
     erased = 0
-    for i in range(25):
-        mixed, labels = _mixed(key=tf.constant([i, 0]), images=images, random_erasing=0.25)
+    for mixed, labels in _mixed_by_each([(i, 0) for i in range(25)], images, random_erasing=0.25):
         np.testing.assert_array_equal(labels, np.eye(8))
         shares = (mixed != 77).any(axis=-1).mean(axis=(1, 2))
         erased += np.count_nonzero(shares)
@@ -74,8 +79,7 @@ def test_randaugment_changes_images_and_not_labels():
 )
 def test_same_key_same_batch(what):
     images = np.random.default_rng(0).integers(0, 256, IMAGES.shape, "uint8")
-    one, two = (_mixed(images=images, **what) for _ in range(2))
-    other = _mixed(key=tf.constant([1, 3]), images=images, **what)
+    one, two, other = _mixed_by_each([(1, 2), (1, 2), (1, 3)], images, **what)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(one[0], other[0])
@@ -83,8 +87,7 @@ def test_same_key_same_batch(what):
 
 def test_mixup_and_cutmix_take_turns():
     kinds = set()
-    for i in range(20):
-        mixed, _ = _mixed(key=tf.constant([i, 0]), mixup=0.4, cutmix=1.0)
+    for mixed, _ in _mixed_by_each([(i, 0) for i in range(20)], mixup=0.4, cutmix=1.0):
         plain = (mixed == mixed[:, :1, :1]).all()
         kinds.add("mixup" if plain else "cutmix")
     assert kinds == {"mixup", "cutmix"}

@@ -83,7 +83,7 @@ def _views():
     return {name: (tf.function(view, one_file), shape) for name, (view, shape) in views.items()}
 
 
-@budget(250, share=0.5)
+@budget(60, share=0.5)
 @given(DAMAGED)
 def test_every_view_has_its_shape_or_is_an_error_of_its_operation(file):
     for name, (view, shape) in _views().items():

@@ -42,6 +42,7 @@ LAID = {
 }
 
 
+@functools.cache
 def small(label, width=100, height=75):
     """One of the two photographs at another size."""
     return np.asarray(PIL.Image.fromarray(PHOTOS[label]).resize((width, height)))
