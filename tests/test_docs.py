@@ -33,6 +33,7 @@ from helpers.doc_pages import (
     spans,
 )
 from helpers.litertjs import install
+from helpers.marks import slow
 from helpers.pictures import PHOTOS, encoded
 from helpers.public_files import torch_state, write_torch_file
 
@@ -73,7 +74,12 @@ LONG = {
     "experiment responses plain-20-seed0/model.keras plain-56-seed0/model.keras "
     "residual-20-seed0/model.keras residual-56-seed0/model.keras --dataset=fashion_mnist "
     "--output_dir=../responses",
+    "evaluate RUN other/model.tflite",
+    "evaluate RUN RUN/model_int8.tflite other.keras",
+    "explain RUN cat.jpg --class_name=dog --layer=conv4_block6_out --output=why_a_dog.png",
     "export RUN --tflite=int8 --max_accuracy_drop=0.5",
+    "export RUN --tflite=int8 --max_accuracy_drop=1",
+    "export RUN --web",
     "export RUN --tflite=float16,int8",
     "export RUN --tflite=float32,float16,dynamic,int8 --saved_model --web",
     "precise_bn RUN --num_images=10000",
@@ -421,7 +427,17 @@ def names_of(here, request, monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("page", list(dict.fromkeys(block.page for block in of_language("python"))))
+# Pages whose Python is run in every test.
+FIRST_PAGES = ("README.md", "docs/python.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page if page in FIRST_PAGES else slow(page)
+        for page in dict.fromkeys(block.page for block in of_language("python"))
+    ],
+)
 def test_python_runs(page, names_of, monkeypatch):
     from keras_resnet.training import RECIPES
 
@@ -461,6 +477,7 @@ print("$ ResNet10", keras_resnet.ResNet10(classes=5).name)
 """
 
 
+@pytest.mark.slow
 def test_changes_work_at_once(changed, here, finished):
     (here / "RUN").symlink_to(finished)
     images, labels = digits.load("test")

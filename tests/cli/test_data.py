@@ -64,6 +64,7 @@ def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
     assert folder.is_dir()
 
 
+@pytest.mark.slow
 def test_inspect_counts_what_cannot_be_read(tmp_path, capsys):
     write_folder(tmp_path / "pets")
     (tmp_path / "pets" / "train" / "church" / "bad.jpg").write_bytes(b"no picture")
@@ -78,11 +79,12 @@ def test_inspect_counts_what_cannot_be_read(tmp_path, capsys):
 
 def test_validate_tells_how_far_it_is(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", -1)
-    status, out, err = _run(capsys, "data", "validate", write_folder(tmp_path), "--processes=1")
+    status, out, err = _run(capsys, "data", "validate", write_folder(tmp_path), "--threads=1")
     assert (status, out) == (0, "24 images, 0 of them unusable.\n")
     assert "12 of 24 files, about " in err
 
 
+@pytest.mark.slow
 def test_inspect_the_digits(tmp_path, capsys):
     status, out, _ = _run(capsys, "data", "inspect", "digits", f"--output={tmp_path / 'sheet.png'}")
     assert status == 0

@@ -7,6 +7,7 @@ import pytest
 from helpers.running import run_command
 
 import keras_resnet
+from keras_resnet.cli.main import main
 from keras_resnet.data.sources import digits
 
 
@@ -50,23 +51,21 @@ def test_files_of_classes_confusions_and_mistakes(evaluated):
             assert sheet.size[0] == 5 * 128
 
 
-def test_json_for_machines(evaluated, tmp_path):
+def test_json_for_machines(evaluated, tmp_path, capsys):
     _, _, run = evaluated
-    result = run_command(
-        "evaluate", run, "--json", "--views=multi_scale", "--scales=8,10", f"--output_dir={tmp_path}"
-    )
-    assert result.returncode == 0, result.stderr
-    results = json.loads(result.stdout)
+    flags = ("--json", "--views=multi_scale", "--scales=8,10", f"--output_dir={tmp_path}")
+    assert main(["evaluate", str(run), *flags]) == 0
+    results = json.loads(capsys.readouterr().out)
     assert results == json.loads((tmp_path / "evaluation.json").read_text())
     assert results["results"][run.name]["top1_error"] < 0.1
 
 
-def test_other_images_are_refused(evaluated, tmp_path):
+def test_other_images_are_refused(evaluated, tmp_path, capsys):
     _, _, run = evaluated
     for name in ("a", "b"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(2):
             PIL.Image.new("L", (8, 8)).save(tmp_path / "pictures" / name / f"{number}.png")
-    result = run_command("evaluate", run, f"--dataset={tmp_path / 'pictures'}")
-    assert result.returncode == 2
-    assert "has other classes than cifar_resnet20-A-digits: class 0 is a here and 0 there" in result.stderr
+    assert main(["evaluate", str(run), f"--dataset={tmp_path / 'pictures'}"]) == 2
+    errors = capsys.readouterr().err
+    assert "has other classes than cifar_resnet20-A-digits: class 0 is a here and 0 there" in errors

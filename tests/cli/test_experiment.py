@@ -28,21 +28,22 @@ def here(monkeypatch, capsys):
 def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
     command = [
         "degradation",
-        "--depths=8,14",
-        "--iterations=24",
+        "--quick",
+        "--depths=4,8",
+        "--iterations=20",
         *SMALL,
         f"--output_dir={tmp_path}",
     ]
     status, out, _ = here(*command)
     assert status == 0
     page = (tmp_path / "README.md").read_text()
-    assert "--depths=8,14 --iterations=24" in page
+    assert "--depths=4,8 --iterations=20" in page
     results = json.loads((tmp_path / "results.json").read_text())
     assert [outcome["group"] for outcome in results["outcomes"]] == [
+        "plain-4",
+        "residual-4",
         "plain-8",
         "residual-8",
-        "plain-14",
-        "residual-14",
     ]
     assert results["verdict"] in page
     assert results["verdict"] in out
@@ -52,7 +53,7 @@ def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
     # Another setup in the same folder.
     status, _, errors = here(*command, "--learning_rate=0.2")
     assert status == 2
-    assert "recipe.learning_rate=0.02 instead of 0.2" in errors
+    assert "recipe.learning_rate=0.01 instead of 0.2" in errors
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 
 from keras_resnet import export
@@ -51,7 +52,7 @@ def explain(tmp_path, monkeypatch, capsys):
     return call
 
 
-@pytest.mark.parametrize("file", [".", "model.keras"])
+@pytest.mark.parametrize("file", [".", slow("model.keras")])
 def test_the_likeliest_class_is_drawn_beside_the_picture(explain, run, picture, net, tmp_path, file):
     status, out, errors = explain(run / file, picture)
     assert status == 0, errors

@@ -4,6 +4,7 @@ import sys
 
 import PIL.Image
 import pytest
+from helpers.marks import slow
 from helpers.running import run_command
 
 from keras_resnet.data.sources import digits
@@ -29,7 +30,7 @@ def wanted(default_run, pictures):
     return _answers(run_command("predict", default_run[1] / "model.tflite", pictures, "--json", "--top=10"))
 
 
-@pytest.mark.parametrize("file", [".", "model.keras", "saved_model"])
+@pytest.mark.parametrize("file", [".", slow("model.keras"), slow("saved_model")])
 def test_every_format_gives_the_same_answers(default_run, pictures, wanted, file):
     _, run = default_run
     given = _answers(run_command("predict", run / file, pictures, "--json", "--top=10"))

@@ -59,7 +59,7 @@ def test_default_run_leaves_its_files(default_run):
 def test_default_run_says_what_it_does_and_did(default_run):
     out, folder = default_run
     assert re.search(r"Epoch 40/80, about .* left", out)
-    assert "The validation error stays: learning rate 0.01 from here on." in out
+    assert "The validation error stopped improving: learning rate 0.01 from now on." in out
     for name in (
         "checkpoints",
         "model.keras",
@@ -179,6 +179,7 @@ def test_bottleneck_net_on_small_images(tmp_path):
     assert (tmp_path / "resnet50-B-digits" / "model.tflite").stat().st_size > 90e6
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_plan_and_does_nothing(tmp_path):
     result = run_train("--depth=8", "--recipe=cifar", "--dry_run", f"--output_dir={tmp_path}")
     assert result.returncode == 0, result.stderr
@@ -222,6 +223,7 @@ def test_recipe_and_flags_are_in_the_card(tmp_path):
     assert (recipe["name"], recipe["weight_decay_on"], recipe["zero_gamma"]) == ("modern", "kernels", True)
 
 
+@pytest.mark.slow
 def test_training_that_diverges_ends_in_a_sentence(tmp_path):
     result = run_train("--depth=8", "--learning_rate=1e30", f"--output_dir={tmp_path}", "--run_name=run")
     assert result.returncode == 2

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.marks import slow
 from helpers.public_files import torch_state, write_torch_file
 
 from keras_resnet.cli import main
@@ -129,6 +130,7 @@ def _pictures(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_other_classes_get_a_new_head(run, tmp_path, capsys):
     pictures = _pictures(tmp_path / "pictures")
     assert _finetune(run, tmp_path, f"--dataset={pictures}", "--batch_size=8") == 0
@@ -146,6 +148,7 @@ def test_public_weights_bring_variant_and_preprocessing(torch_file, tmp_path, ca
             "--iterations=1",
             "--batch_size=4",
             "--image_size=32",
+            "--export=",
             f"--output_dir={tmp_path}",
         )
         == 0
@@ -210,7 +213,7 @@ def test_what_a_file_does_not_tell_is_asked_for(make, expected_text, flag, kind,
     assert not (tmp_path / "again.keras").exists()
 
 
-@pytest.mark.parametrize("flag", ["--noplain", "--shortcut=A", "--plain"])
+@pytest.mark.parametrize("flag", [slow("--noplain"), slow("--shortcut=A"), "--plain"])
 def test_training_takes_what_a_file_does_not_tell_too(flag, tmp_path, capsys):
     path = tmp_path / "net.weights.h5"
     resnet.CifarResNet(8, input_shape=(8, 8, 1)).save_weights(path)
@@ -253,6 +256,7 @@ def test_a_folder_is_not_written_over(torch_file, tmp_path, capsys):
     assert (folder / "precious.txt").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_preprocessing_is_not_lost_on_the_second_use(torch_file, tmp_path):
     first = tmp_path / "first.keras"
     assert _run("convert", torch_file, first) == 0

@@ -5,6 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 
 from keras_resnet.data.sources import digits
@@ -23,8 +24,14 @@ def _cam(model, images, classes, layer):
     return np.maximum(maps, 0) / maps[0].size
 
 
-@pytest.mark.parametrize("images", [GRAY, RGB], ids=["gray", "rgb"])
-@pytest.mark.parametrize("name", ["A", "bottleneck-v1.5", "imagenet-stem"])
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        pytest.param("A", GRAY, id="A-gray"),
+        pytest.param("bottleneck-v1.5", RGB, id="bottleneck-v1.5-rgb"),
+        pytest.param("imagenet-stem", RGB, id="imagenet-stem-rgb"),
+    ],
+)
 def test_the_last_map_gives_cam(name, images):
     """Behind it are a global average pool and one fully connected layer."""
     model = trained_model(ARCHITECTURES[name], images.shape[1], images.shape[3])
@@ -102,7 +109,7 @@ def test_the_model_stays_as_it_is(trainable):
     np.testing.assert_array_equal(model.predict(GRAY, verbose=0), before[2])
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 def test_half_types_are_computed_in_float32(policy):
     half, full = trained_model(ARCHITECTURES["A"], policy=policy), trained_model(ARCHITECTURES["A"])
     full.set_weights(half.get_weights())

@@ -115,6 +115,7 @@ def test_the_dense_prediction_at_the_models_size_is_that_of_the_center(photo_mod
     )
 
 
+@pytest.mark.slow
 def test_an_ensemble_averages_probabilities_in_one_pass(keras_models, tmp_path):
     """Of several depths, formats and sizes; each image once."""
     export.export_tflite(keras_models["plain"], tmp_path / "plain.tflite")

@@ -43,6 +43,7 @@ class _StopAfter(keras.callbacks.Callback):
             raise Interrupted("stopped", 143)
 
 
+@pytest.mark.slow
 def test_trainings_are_kept_and_resumed(tmp_path, monkeypatch, caplog):
     """Stopped in the second one and resumed from there: as if nothing had been."""
     caplog.set_level(logging.INFO, "keras_resnet")

@@ -64,6 +64,7 @@ def _likeliest(folder):
     return NAMES[predictor.predict(pixels)[0].argmax()]
 
 
+@pytest.mark.slow
 def test_curl(folder):
     (block,) = (block for block in _blocks("sh") if "curl" in block)
     with rest_server.serving(folder / "saved_model") as url:

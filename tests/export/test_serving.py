@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from helpers import rest_server
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 from helpers.pictures import PHOTOS, encoded, small
 
@@ -96,7 +97,7 @@ def test_files_are_prepared_as_in_evaluation(exported):
     assert outputs["classes"].shape == outputs["scores"].shape == (3, 5)
 
 
-@pytest.mark.parametrize(("resize_size", "interpolation"), [(41, "bilinear"), (32, "bicubic")])
+@pytest.mark.parametrize(("resize_size", "interpolation"), [(41, "bilinear"), slow(32, "bicubic")])
 def test_images_for_published_weights_are_prepared_as_their_publisher_does(
     exported, tmp_path, resize_size, interpolation
 ):
@@ -124,6 +125,7 @@ def test_a_damaged_file_fails_with_its_index(exported):
         _served(exported[1] / "center", "serve_bytes", image_bytes=tf.constant(files))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_gives_nan_by_choice(exported):
     _, folder = exported
     files = _files()
@@ -147,6 +149,7 @@ def test_it_is_loaded_as_a_predictor(exported):
     np.testing.assert_allclose(predictor.predict(images), model.predict(images, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_few_classes_and_gray_images(tmp_path):
     image = keras.Input((8, 8, 1), dtype="uint8")
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 from sklearn.datasets import load_sample_images
 
@@ -107,7 +108,7 @@ def test_int8_is_integer_throughout_and_takes_pixels_as_they_are(exported):
 
 def test_same_weights_give_the_same_bytes(exported, tmp_path):
     model, folder = exported
-    for kind in ("float32", "float16", "dynamic", "int8"):
+    for kind in ("float32", "int8"):
         calibration = _calibration() if kind == "int8" else None
         again = tmp_path / "again.tflite"
         export.export_tflite(model, again, kind=kind, class_names=NAMES, calibration=calibration)
@@ -133,7 +134,7 @@ def layers_of():
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
-@pytest.mark.parametrize("depth", [20, 50])
+@pytest.mark.parametrize("depth", [20, slow(50)])
 def test_every_tensor_has_a_name_of_its_own(layers_of, depth, kind, tmp_path):
     """Other tools refuse files in which two tensors share one."""
     model = layers_of[depth]
@@ -162,7 +163,7 @@ def test_buffers_are_aligned_as_the_schema_asks(exported):
     assert {place % 16 for place in places} == {0}
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("kind", [slow("float32"), "int8"])
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "A"])
 def test_every_architecture_is_converted(name, kind, tmp_path):
     size = max(ARCHITECTURES[name].total_stride, 8)

@@ -65,6 +65,7 @@ def test_what_a_file_does_not_say_is_an_argument(plain, tmp_path):
     assert not (tmp_path / "again.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_variant_that_contradicts_the_file_is_refused(tmp_path):
     source = tmp_path / "net.keras"
     constructors.ResNet50(include_top=False, variant="v1.5", input_shape=(32, 32, 3)).save(source)

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.nets import trained_model
 
 from keras_resnet import CifarPlainNet, CifarResNet, ResNet18, deepen
@@ -22,8 +23,9 @@ def _randomized(model):
     return model
 
 
-@pytest.mark.parametrize("where", ["end", "middle"])
-@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize(
+    ("shortcut", "where"), [("A", "end"), slow("A", "middle"), slow("B", "end"), ("B", "middle")]
+)
 def test_a_deepened_cifar_model_predicts_as_before(shortcut, where):
     model = trained_model(architectures.cifar_architecture(14, shortcut))
     images = digits.load("test")[0][:20]
@@ -51,7 +53,7 @@ def test_in_the_middle_the_last_blocks_are_renumbered():
     assert np.any(deeper.get_layer("conv3_block5_2_bn").gamma)
 
 
-@pytest.mark.parametrize(("old", "new"), [(18, 34), (50, 101)])
+@pytest.mark.parametrize(("old", "new"), [(18, 34), slow(50, 101)])
 def test_deepened_imagenet_models_predict_as_before(old, new):
     """Basic and bottleneck blocks, at a fraction of their width."""
     narrow = {"filters": (4, 8, 12, 16), "name": "narrow"}

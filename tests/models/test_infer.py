@@ -60,6 +60,7 @@ def _small_bottleneck(**options):
     return constructors.ResNet50(include_top=False, input_shape=(32, 32, 3), **options)
 
 
+@pytest.mark.slow
 def test_a_keras_file_says_its_variant(tmp_path):
     path = tmp_path / "net.keras"
     _small_bottleneck(variant="v1.5").save(path)
@@ -69,6 +70,7 @@ def test_a_keras_file_says_its_variant(tmp_path):
     assert "variant=v1.5" in caught.value.reason
 
 
+@pytest.mark.slow
 def test_an_unknown_variant_is_not_guessed(tmp_path):
     path = tmp_path / "net.weights.h5"
     model = _small_bottleneck(variant="v1.5")

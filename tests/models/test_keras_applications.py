@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 
 import keras_resnet
 from keras_resnet.models import constructors
@@ -59,7 +60,7 @@ def no_values():
 shapes_alone = pytest.mark.usefixtures("no_values")
 
 
-@pytest.mark.parametrize("size", [64, 75])
+@pytest.mark.parametrize("size", [slow(64), 75])
 def test_same_logits(size):
     options = {"weights": None, "input_shape": (size, size, 3), "classifier_activation": None}
     theirs = _with_random_weights(keras.applications.ResNet50(**options))

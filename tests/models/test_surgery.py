@@ -72,6 +72,7 @@ def test_fully_connected_blocks_fold_as_well():
     _assert_same(folded, model, RNG.normal(size=(5, 12)))
 
 
+@pytest.mark.slow
 def test_a_bias_is_folded_too():
     stock = keras.applications.ResNet50(
         weights=None, input_shape=(64, 64, 3), classes=5, classifier_activation=None

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import parity_with_torchvision
 import pytest
+from helpers.marks import slow
 
 from keras_resnet.models import constructors
 from keras_resnet.models.complexity import complexity
@@ -16,11 +17,12 @@ def test_logits_are_torchvisions(depth, options):
     assert parity_with_torchvision.largest_difference(depth, **options) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_papers_variant_computes_something_else():
     assert parity_with_torchvision.largest_difference(50, variant="v1") > 1e-2
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("depth", [18, 34, 50, slow(101), slow(152)])
 def test_counts_are_those_of_pytorchs_own_counter(depth):
     golden = np.load(parity_with_torchvision.GOLDEN, allow_pickle=False)
     counted = complexity(getattr(constructors, f"ResNet{depth}")(variant="v1.5"))

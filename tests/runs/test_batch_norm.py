@@ -16,6 +16,7 @@ def _error(model):
     return np.mean(model.predict(images, verbose=0).argmax(axis=1) != labels)
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_precise_statistics(quick_run):
     assert quick_run.record.settings["training"]["precise_bn"] == 500
     assert quick_run.metrics["validation_error"] == pytest.approx(_error(quick_run.model))

@@ -91,6 +91,7 @@ def test_a_worse_file_is_rejected_and_nothing_else_is_touched(run, monkeypatch):
     assert keras_resnet.Run.open(run.path).report.rejected == report.rejected
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_an_error_for_a_rejected_file(run, monkeypatch, capsys):
     from keras_resnet.cli.main import main
 
@@ -99,6 +100,7 @@ def test_the_command_ends_with_an_error_for_a_rejected_file(run, monkeypatch, ca
     assert "--max_accuracy_drop: model_int8.tflite was rejected: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_web_page_goes_with_its_rejected_model(run, monkeypatch):
     monkeypatch.setattr(module, "web_page", lambda model, folder, *_, **__: folder.mkdir())
     monkeypatch.setattr(
@@ -114,6 +116,7 @@ def test_a_web_page_goes_with_its_rejected_model(run, monkeypatch):
     assert not (run.path / "model.tflite").exists()
 
 
+@pytest.mark.slow
 def test_calibration_takes_arrays_and_datasets(run):
     images, labels = digits.load("train")
     dataset = keras_resnet.data.from_arrays((images[:60], labels[:60]), hflip=False)
@@ -155,6 +158,7 @@ def folder_run(tmp_path):
     return keras_resnet.Run.open(folder.path)
 
 
+@pytest.mark.slow
 def test_images_are_prepared_as_in_training_whatever_the_folder_holds_now(folder_run):
     pictures = folder_run.path.parent / "pictures"
     PIL.Image.fromarray(np.zeros((9, 8, 3), "uint8")).save(pictures / "cats" / "another.png")
@@ -184,6 +188,7 @@ def test_images_of_other_channels_are_refused(run, folder_run):
     assert "1 channels" in caught.value.reason
 
 
+@pytest.mark.slow
 def test_a_damaged_image_for_the_calibration_ends_in_a_sentence(folder_run):
     for path in (folder_run.path.parent / "pictures" / "cats").iterdir():
         path.write_bytes(b"no picture")
@@ -194,6 +199,7 @@ def test_a_damaged_image_for_the_calibration_ends_in_a_sentence(folder_run):
     assert not list(folder_run.path.glob(".exporting-*"))
 
 
+@pytest.mark.slow
 def test_a_file_of_other_weights_is_not_taken_for_the_runs(folder_run):
     model = keras_resnet.load_model(folder_run.path / "model.keras")
     classifier = model.get_layer("predictions")
@@ -205,6 +211,7 @@ def test_a_file_of_other_weights_is_not_taken_for_the_runs(folder_run):
     assert not (folder_run.path / "model_dynamic.tflite").exists()
 
 
+@pytest.mark.slow
 def test_a_record_of_another_version_is_refused(folder_run):
     path = folder_run.path / "run.json"
     record = json.loads(path.read_text())
@@ -225,6 +232,7 @@ def test_unknown_kinds_are_refused(run):
         run.export("int4")
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_no_half_written_file(folder_run):
     arguments = ["export", folder_run.path, "--tflite=float32,float16,int8"]
     started = [sys.executable, "-m", "keras_resnet", *arguments]
@@ -237,6 +245,7 @@ def test_sigterm_leaves_no_half_written_file(folder_run):
     assert {path.name for path in folder_run.path.iterdir()} == {"model.keras", "run.json"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_export_leaves_the_files_as_they_were(run, monkeypatch):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
 

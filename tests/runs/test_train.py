@@ -188,6 +188,7 @@ def test_what_does_not_fit_into_memory_says_what_would():
         assert field in caught.value.reason
 
 
+@pytest.mark.slow
 def test_another_text_of_a_recipe_does_not_make_another_run(tmp_path):
     own = dataclasses.replace(RECIPES["digits"], epochs=3)
     options = {"depth": 8, "output_dir": tmp_path, "run_name": "run", "log": "plain", "export": ()}

@@ -141,6 +141,7 @@ def test_trains_as_a_loop_by_hand(float64):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6, atol=1e-9, err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_averages_carry_over_from_phase_to_phase():
     recipe = dataclasses.replace(RECIPE, epochs=5, ema_decay=0.9)  # phases begin at steps 0, 8 and 15
     weights, model = _Weights(), _model()
@@ -155,6 +156,7 @@ def test_averages_carry_over_from_phase_to_phase():
         np.testing.assert_allclose(weight.numpy(), average[weight.path], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_stages_that_are_never_unfrozen_stay_with_averages_too():
     recipe = dataclasses.replace(RECIPE, epochs=4, ema_decay=0.9, unfreeze=(("head", 0.5), ("conv3", 0.5)))
     model = _model()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 
 from keras_resnet.models import architectures, resnet
 from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
@@ -163,11 +164,11 @@ def _in_thread(call):
 @pytest.mark.parametrize(
     ("moments", "error", "in_thread", "minutes"),
     [
-        ([{"step": 6}], RuntimeError, False, 10),
+        slow([{"step": 6}], RuntimeError, False, 10),
         ([{"step": 2}, {"epoch": 0}, {"step": 7}], RuntimeError, False, 0),
-        ([{"epoch": 2}, {"end": True}], RuntimeError, False, 10),
+        slow([{"epoch": 2}, {"end": True}], RuntimeError, False, 10),
         ([{"step": 6}, {"epoch": 1}], KeyboardInterrupt, True, 10),
-        ([{"step": 7}], KeyboardInterrupt, True, 0),
+        slow([{"step": 7}], KeyboardInterrupt, True, 0),
     ],
 )
 def test_the_same_call_resumes_after_an_error_in_a_callback(tmp_path, moments, error, in_thread, minutes):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.batch_augmenter import BatchAugmenter
@@ -119,12 +120,10 @@ def float64():
 
 
 # Shortened as below, these differ from others in nothing, or little.
-SLOW = ("digits", "imagenet", "cifar")
+SLOW = ("digits", "imagenet", "cifar", "plateau", "cifar110")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in RECIPES]
-)
+@pytest.mark.parametrize("name", [slow(name) if name in SLOW else name for name in RECIPES])
 def test_a_recipe_trains_plain_data_as_a_loop_by_hand(name, float64):
     """Shortened, and with smaller steps."""
     recipe = dataclasses.replace(
@@ -165,6 +164,7 @@ def test_images_and_labels_are_those_of_the_augmenter():
     assert changed == EPOCHS * BATCHES
 
 
+@pytest.mark.slow
 def test_another_seed_augments_otherwise():
     results = [_dense() for _ in range(3)]
     for model, seed in zip(results, (0, 0, 1), strict=True):

@@ -93,6 +93,7 @@ def test_two_devices_train_as_one(float64, gradient_accumulation_steps):
         np.testing.assert_allclose(mirrored_history[metric], history[metric], rtol=1e-4, err_msg=metric)
 
 
+@pytest.mark.slow
 def test_without_synchronization_each_device_has_its_own_statistics():
     _, losses, _ = _train("CPU:0", synchronized=False)
     _, mirrored_losses, _ = _train("CPU:0", "CPU:1", synchronized=False)
