@@ -12,9 +12,9 @@ from keras_resnet.data.sources import digits
 
 
 @pytest.fixture(scope="module")
-def evaluated(default_run, tmp_path_factory):
+def evaluated(short_run, tmp_path_factory):
     """The run, two of its files and all of them together."""
-    _, run = default_run
+    _, run = short_run
     folder = tmp_path_factory.mktemp("evaluated")
     result = run_command("evaluate", run, run / "model.tflite", run / "saved_model", f"--output_dir={folder}")
     assert result.returncode == 0, result.stderr

@@ -25,14 +25,14 @@ def _answers(result):
 
 
 @pytest.fixture(scope="module")
-def wanted(default_run, pictures):
+def wanted(short_run, pictures):
     """What the TFLite file says."""
-    return _answers(run_command("predict", default_run[1] / "model.tflite", pictures, "--json", "--top=10"))
+    return _answers(run_command("predict", short_run[1] / "model.tflite", pictures, "--json", "--top=10"))
 
 
 @pytest.mark.parametrize("file", [".", slow("model.keras"), slow("saved_model")])
-def test_every_format_gives_the_same_answers(default_run, pictures, wanted, file):
-    _, run = default_run
+def test_every_format_gives_the_same_answers(short_run, pictures, wanted, file):
+    _, run = short_run
     given = _answers(run_command("predict", run / file, pictures, "--json", "--top=10"))
     assert [answer["image"] for answer in given] == [str(path) for path in sorted(pictures.iterdir())]
     for answer, other in zip(given, wanted, strict=True):
@@ -42,8 +42,8 @@ def test_every_format_gives_the_same_answers(default_run, pictures, wanted, file
         assert answer["classes"][0]["class"] == answer["image"].removesuffix(".png")[-1]
 
 
-def test_bars_and_standard_input(default_run, pictures):
-    _, run = default_run
+def test_bars_and_standard_input(short_run, pictures):
+    _, run = short_run
     picture = min(pictures.iterdir())
     result = run_command("predict", run, "-", text=False, input=picture.read_bytes())
     lines = result.stdout.decode().splitlines()
@@ -53,18 +53,18 @@ def test_bars_and_standard_input(default_run, pictures):
     assert lines[1].endswith("#" * 25)
 
 
-def test_tflite_answers_without_tensorflow(default_run, pictures):
+def test_tflite_answers_without_tensorflow(short_run, pictures):
     script = (
         "import sys; from keras_resnet.cli.main import main; status = main(sys.argv[1:]);"
         "sys.exit(str({'tensorflow', 'keras'} & set(sys.modules)) if status == 0 else status)"
     )
-    command = [sys.executable, "-c", script, "predict", default_run[1] / "model.tflite", pictures]
+    command = [sys.executable, "-c", script, "predict", short_run[1] / "model.tflite", pictures]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.stderr.strip().endswith("set()")
 
 
-def test_a_bad_image_among_others_is_named_and_left_out(default_run, pictures, tmp_path):
-    _, run = default_run
+def test_a_bad_image_among_others_is_named_and_left_out(short_run, pictures, tmp_path):
+    _, run = short_run
     (tmp_path / "bad.png").write_bytes(b"no picture")
     result = run_command("predict", run, pictures, tmp_path, "--json")
     assert result.returncode == 1
@@ -72,8 +72,8 @@ def test_a_bad_image_among_others_is_named_and_left_out(default_run, pictures, t
     assert "bad.png: " in result.stderr
 
 
-def test_mistakes_are_refused(default_run, tmp_path):
-    _, run = default_run
+def test_mistakes_are_refused(short_run, tmp_path):
+    _, run = short_run
     (tmp_path / "bad.png").write_bytes(b"no picture")
     (tmp_path / "empty").mkdir()
     for arguments, message in {

@@ -26,9 +26,9 @@ from keras_resnet.runs.record import RunFolder
 
 
 @pytest.fixture
-def run(default_run, tmp_path):
+def run(short_run, tmp_path):
     """A copy of the finished run."""
-    shutil.copytree(default_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(short_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     return keras_resnet.Run.open(tmp_path / "run")
 
 
