@@ -16,11 +16,11 @@ train: .venv/runtime-installed
 test: .venv/test-installed lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
-# What is too long for every run, and is run before an issue is called done; a quarter of an hour.
+# What is too long for every run, and is run before an issue is called done.
 test-slow: .venv/test-installed
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow $(ARGS)
 
-# Which lines no test reaches, of the tests of every run; a quarter of an hour.
+# Which lines no test reaches, of the tests of every run.
 coverage: .venv/test-installed
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
