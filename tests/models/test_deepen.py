@@ -66,6 +66,15 @@ def test_deepened_imagenet_models_predict_as_before(old, new):
     assert deeper.name == f"resnet{new}"
 
 
+def test_a_narrow_model_of_option_b_is_not_taken_for_option_c():
+    """Where stages have equal filters, only the stride shows it, which narrow projections have in a pool."""
+    architecture = Architecture("narrow", (1, 1, 1), (4, 4, 4), stem="cifar", shortcut="B")
+    model = _randomized(ResNet(architecture, input_shape=(8, 8, 1), classes=10))
+    images = RNG.normal(size=(2, 8, 8, 1)).astype("float32")
+    deeper = deepen(model, 14)
+    np.testing.assert_allclose(deeper.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-5)
+
+
 def test_other_models_depths_and_positions_are_refused():
     shape = {"input_shape": (8, 8, 1)}
     for model, reason in (
