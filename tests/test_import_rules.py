@@ -127,8 +127,8 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
 def test_help_and_wrong_flags_wait_for_nothing(arguments):
     """NumPy takes a tenth of a second, TensorFlow seconds."""
     script = (
-        "import sys; from keras_resnet.cli.main import main; main(sys.argv[1:]); print(sorted({'keras', "
-        "'tensorflow', 'numpy', 'PIL', 'h5py'} & set(sys.modules)))"
+        "import sys; from keras_resnet.cli.main import main; main(sys.argv[1:]); "
+        "print(sorted({'keras', 'tensorflow', 'numpy', 'PIL', 'h5py'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", script, *arguments.split()]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -71,6 +71,11 @@ class Dataset:
         """Channels of the images: 1 (gray) or 3 (RGB)."""
         return self.image_shape[-1]
 
+    @property
+    def reported_split(self) -> Split:
+        """The split that an evaluation reports: test, or validation where there is no test split."""
+        return self.test or self.validation
+
 
 def held_out_count(size: int, fraction: float) -> int:
     """Returns how many images of a class to hold out: at least one, but never the last to train on."""

@@ -105,7 +105,7 @@ def run(
                 parameter="models",
                 value=path,
             )
-        split = dataset.test or dataset.validation
+        split = dataset.reported_split
         check_models({name: predictor}, split)
         # Gray pixels are repeated by `to_channels`; files are decoded to what a gray model takes.
         channels = min(dataset.channels, predictor.spec.channels)

@@ -133,7 +133,7 @@ def evaluate(
     from keras_resnet.evaluation.results import as_json, write_results
     from keras_resnet.training.checkpoint import Checkpoints
 
-    split = dataset.test or dataset.validation
+    split = dataset.reported_split
     predictors = {name: open_predictor(name, path, dataset, config) for name, path in paths.items()}
     identity = fingerprint(_identity(paths, dataset, split, config))
     checkpoints = Checkpoints(folder / f"unfinished-{identity}", minutes=_MINUTES, keep=1)

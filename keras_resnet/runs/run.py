@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from keras_resnet.data.dataset import Dataset, Split
+from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
 from keras_resnet.runs.checks import check_classes
@@ -150,11 +150,6 @@ class Run:
         errors = (options or data_options(self.config)).decode_errors()
         return Pipeline(dataset, transform, errors, self.record.settings["training"]["seed"])
 
-    def reported_split(self, dataset: Dataset) -> Split:
-        """The split that an evaluation reports: the test split, or validation where there is no third "
-        "split."""
-        return dataset.test or dataset.validation
-
     def evaluate(
         self,
         dataset: "str | os.PathLike | Dataset | None" = None,
@@ -183,7 +178,7 @@ class Run:
         decode_errors = (options or data_options(self.config)).decode_errors()
         results = evaluate(
             {self.path.name: predictor},
-            self.reported_split(found),
+            found.reported_split,
             views=views,
             scales=scales,
             hflip=found.hflip if hflip is None else hflip,
@@ -323,8 +318,7 @@ class Run:
 
 
 def find_run(path: str | os.PathLike) -> pathlib.Path | None:
-    """The folder of the run that a path belongs to: the folder itself, or the one a file or SavedModel "
-    "lies in."""
+    """The folder of the run that a path belongs to: the folder itself, or that of a file or SavedModel."""
     for folder in (pathlib.Path(path), pathlib.Path(path).resolve().parent):
         if (folder / RECORD).is_file():
             return folder

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.marks import slow
 from helpers.running import run_train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -154,11 +155,11 @@ def test_seed_repeats_the_run(tmp_path):
 @pytest.mark.parametrize(
     "flags",
     [
-        pytest.param(["--mixed_precision=bfloat16"], marks=pytest.mark.slow),
+        slow(["--mixed_precision=bfloat16"]),
         # A CPU computes float16 by way of float32, and slowly.
-        pytest.param(["--mixed_precision=float16"], marks=pytest.mark.slow),
+        slow(["--mixed_precision=float16"]),
         # What both do is tested in tests/training/test_blockwise.py.
-        pytest.param(["--jit_compile", "--rematerialize=conv3,conv4"], marks=pytest.mark.slow),
+        slow(["--jit_compile", "--rematerialize=conv3,conv4"]),
     ],
     ids=" ".join,
 )

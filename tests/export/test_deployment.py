@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers import rest_server
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 from helpers.pictures import PHOTOS
 
@@ -43,7 +44,7 @@ def _blocks(language):
 
 @pytest.mark.parametrize(
     "block",
-    [0, 1, pytest.param(2, marks=pytest.mark.slow)],
+    [0, 1, slow(2)],
     ids=["mediapipe", "raspberry pi", "tensorflow"],
 )
 def test_python(folder, block):

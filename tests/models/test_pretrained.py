@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.public_files import keras_1_name, torch_state, with_random_weights, write_torch_file
 from keras.src.legacy.saving import legacy_h5_format
 from sklearn.datasets import load_sample_images
@@ -47,7 +48,7 @@ def _assert_parity(model, mode, expected):
         ("torchvision", 18),
         ("timm", 50),
         *(
-            pytest.param(library, depth, marks=pytest.mark.slow)
+            slow(library, depth)
             for library, depth in (
                 ("torchvision", 34),
                 ("torchvision", 50),
@@ -68,9 +69,7 @@ def test_pytorchs_models_predict_the_same(library, depth, tmp_path):
     _assert_parity(model, "torch", np.load(GOLDEN)[f"{library}_resnet{depth}"])
 
 
-@pytest.mark.parametrize(
-    "depth", [50, pytest.param(101, marks=pytest.mark.slow), pytest.param(152, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("depth", [50, slow(101), slow(152)])
 def test_keras_applications_models_predict_the_same(depth, tmp_path):
     theirs = with_random_weights(
         getattr(keras.applications, f"ResNet{depth}")(weights=None, classifier_activation=None)

@@ -88,8 +88,8 @@ def test_a_configuration_says_its_command():
 
 def test_a_configuration_costs_neither_keras_nor_tensorflow():
     script = (
-        "import sys, keras_resnet; keras_resnet.TrainConfig(depth=50);print(sorted({'keras', 'tensorflow', "
-        "'absl', 'PIL', 'h5py'} & set(sys.modules)))"
+        "import sys, keras_resnet; keras_resnet.TrainConfig(depth=50);"
+        "print(sorted({'keras', 'tensorflow', 'absl', 'PIL', 'h5py'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

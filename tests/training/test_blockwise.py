@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.marks import slow
 
 from keras_resnet import dense_block, dense_bn
 from keras_resnet.models import architectures, resnet
@@ -147,7 +148,7 @@ def test_saves_and_loads_as_the_flat_model(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("policy", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
+@pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 def test_half_types(policy):
     keras.config.set_dtype_policy(policy)
     try:

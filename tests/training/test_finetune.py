@@ -97,16 +97,6 @@ class _StopAfter(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.fixture
-def float64():
-    """In float32, sums that round differently may switch a ReLU; not with 29 more bits."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
 def test_each_phase_moves_its_stages_and_no_others():
     """Neither by a gradient nor by weight decay; nor are batch norm's statistics changed by images."""
     weights, model = _Weights(), _model()

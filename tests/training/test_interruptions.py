@@ -87,9 +87,7 @@ def _raiser(error):
     return action
 
 
-@pytest.mark.parametrize(
-    ("policy", "ema_decay"), [("float32", 0.0), pytest.param("mixed_float16", 0.9, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("policy", "ema_decay"), [("float32", 0.0), slow("mixed_float16", 0.9)])
 def test_an_interrupted_training_resumes_as_if_nothing_had_happened(tmp_path, ema_decay, policy):
     recipe = Recipe("this test", batch_size=16, epochs=4, patience=1, ema_decay=ema_decay)
     keras.config.set_dtype_policy(policy)

@@ -109,16 +109,6 @@ def _by_hand(recipe):
     return average if recipe.ema_decay else {variable.path: variable.numpy() for variable in model.weights}
 
 
-@pytest.fixture
-def float64():
-    """In float32, sums that round differently may switch a ReLU; not with 29 more bits."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
 # Shortened as below, these differ from others in nothing, or little.
 SLOW = ("digits", "imagenet", "cifar", "plateau", "cifar110")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 
 from keras_resnet.data.input_spec import InputSpec, InputTransform
 from keras_resnet.data.load import load_dataset
@@ -64,17 +65,7 @@ def _train(*devices, synchronized, gradient_accumulation_steps=1, steps=10, poli
     return strategy.num_replicas_in_sync, losses.values, state.history
 
 
-@pytest.fixture
-def float64():
-    """In float32, sums over devices that round differently may switch a ReLU; not with 29 more bits."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
-@pytest.mark.parametrize("gradient_accumulation_steps", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, slow(2)])
 def test_two_devices_train_as_one(float64, gradient_accumulation_steps):
     """And as one device with parts of 24 images, where batch norm normalizes the same images."""
     if gradient_accumulation_steps == 1:

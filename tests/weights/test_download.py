@@ -327,9 +327,9 @@ def test_full_disk_is_reported_and_not_left_full(server, path):
 
 
 FETCH = (
-    "import logging, sys; from keras_resnet.weights.download import "
-    "fetch;logging.basicConfig(level=logging.INFO);fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3], "
-    "what='The model')"
+    "import logging, sys; from keras_resnet.weights.download import fetch;"
+    "logging.basicConfig(level=logging.INFO);"
+    "fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3], what='The model')"
 )
 
 

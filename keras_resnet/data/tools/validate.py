@@ -2,14 +2,13 @@
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import logging
 import os
 import pathlib
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import PIL.Image
 
@@ -94,8 +93,12 @@ def validate_folder(
     )
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
-    # Threads, which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
-    with _without_bomb_warnings(), concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with (
+        # The limit is ours to report; Pillow's warning at half of it would come between the lines.
+        warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),
+        # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
+        concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+    ):
         for found in pool.map(find_issues, files):
             for issue in found:
                 issues.append(issue)
@@ -103,14 +106,6 @@ def validate_folder(
             unusable += any(issue.unusable for issue in found)
             progress.add(1)
     return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()))
-
-
-@contextlib.contextmanager
-def _without_bomb_warnings() -> Iterator[None]:
-    """The limit is ours to report; Pillow's warning at half of it would come between the lines."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-        yield
 
 
 def find_issues(path: pathlib.Path) -> list[Issue]:

@@ -329,8 +329,8 @@ def test_truncated_files_are_refused(name, tmp_path):
 
 def test_pytorch_is_not_needed():
     script = (
-        "import sys; sys.modules['torch'] = None; from keras_resnet.weights.formats.torch import open_torch "
-        "as o\n"
+        "import sys; sys.modules['torch'] = None; "
+        "from keras_resnet.weights.formats.torch import open_torch as o\n"
         "with o(sys.argv[1]) as stored: print(sorted(stored))"
     )
     result = subprocess.run(
