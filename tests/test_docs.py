@@ -427,14 +427,10 @@ def names_of(here, request, monkeypatch):
     return names
 
 
-# Pages whose Python is run in every test.
-FIRST_PAGES = ("README.md", "docs/python.md")
-
-
 @pytest.mark.parametrize(
     "page",
     [
-        page if page in FIRST_PAGES else slow(page)
+        page if page == "README.md" else slow(page)
         for page in dict.fromkeys(block.page for block in of_language("python"))
     ],
 )

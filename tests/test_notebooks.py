@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from helpers.marks import slow
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -44,9 +43,8 @@ def test_calls_the_library_and_no_process(path):
     assert code.count("KERAS_RESNET_QUICK") == 1  # its size is set in one place
 
 
-@pytest.mark.parametrize(
-    "path", [slow(path) if path.stem == "paper" else path for path in NOTEBOOKS], ids=lambda path: path.stem
-)
+@pytest.mark.slow
+@each
 def test_runs(path, tmp_path):
     nowhere = "http://127.0.0.1:9"
     environment = {

@@ -25,6 +25,7 @@ def here(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_degradation_leaves_a_page_with_its_command(here, tmp_path):
     command = [
         "degradation",

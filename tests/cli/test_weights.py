@@ -98,6 +98,7 @@ def _finetune(run, tmp_path, *flags):
     )
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_another_runs_net_and_mean(run, tmp_path):
     # No step: as the run was.
     assert _finetune(run, tmp_path, "--learning_rate=1e-30") == 0

@@ -49,14 +49,6 @@ def _copy(theirs, ours):
             layer.set_weights(theirs.get_layer(layer.name).get_weights())
 
 
-@pytest.fixture
-def no_values():
-    """Leaves weights uninitialized, which would take most of the time."""
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    keras.utils.clear_session(free_memory=False)
-
-
 shapes_alone = pytest.mark.usefixtures("no_values")
 
 
@@ -160,9 +152,9 @@ def test_unknown_pooling_is_refused():
         constructors.ResNet18(include_top=False, pooling="mean")
 
 
-@pytest.fixture(params=[keras.applications, keras_resnet], ids=["keras", "ours"])
+@pytest.fixture(params=[slow(keras.applications), keras_resnet], ids=["keras", "ours"])
 def package(request):
-    """The package to import, which is all that differs for a user."""
+    """The package to import, all that differs for a user; keras.applications shows that a test is right."""
     return request.param
 
 

@@ -35,7 +35,7 @@ class _Fail(keras.callbacks.Callback):
 def config(tmp_path_factory):
     return keras_resnet.TrainConfig(
         dataset="digits",
-        depth=20,
+        depth=8,
         epochs=4,
         log="plain",
         output_dir=tmp_path_factory.mktemp("runs"),
@@ -48,7 +48,7 @@ def run(config):
     """Killed in the middle by an exception, called again and finished."""
     with pytest.raises(RuntimeError, match="kernel"):
         keras_resnet.train(config, callbacks=[_Fail(1)])
-    folder = pathlib.Path(config.output_dir, "cifar_resnet20-A-digits")
+    folder = pathlib.Path(config.output_dir, "cifar_resnet8-A-digits")
     assert read_record(folder).results is None
     assert not (folder / "model.keras").exists()
     return keras_resnet.train(config, resume="must")
@@ -59,7 +59,7 @@ def test_it_is_finished_after_the_call_that_resumed_it(run, config):
     assert set(run.history) == {"loss", "error", "val_loss", "val_error", "learning_rate"}
     assert run.metrics["accuracy"] == pytest.approx(1 - run.history["val_error"][-1])
     assert run.config == config
-    assert run.path == pathlib.Path(config.output_dir, "cifar_resnet20-A-digits")
+    assert run.path == pathlib.Path(config.output_dir, "cifar_resnet8-A-digits")
     images, labels = digits.load("test")
     predictions = run.model.predict(images, verbose=0).argmax(axis=1)
     assert run.metrics["accuracy"] == pytest.approx(np.mean(predictions == labels))
@@ -74,7 +74,7 @@ def test_the_same_call_again_returns_the_run(run, config):
 
 
 def test_the_command_line_knows_the_run(run, config, capsys):
-    flags = ["--depth=20", "--epochs=4", "--log=plain", f"--output_dir={config.output_dir}"]
+    flags = ["--depth=8", "--epochs=4", "--log=plain", f"--output_dir={config.output_dir}"]
     assert main(["train", *flags]) == 0
     assert f"{run.path} is this run, finished with" in capsys.readouterr().out
     assert main(["train", *flags, "--seed=1"]) == 2
@@ -121,7 +121,7 @@ def test_it_predicts_and_explains(run, tmp_path):
 
 def test_the_command_line_resumes_what_python_began(config, tmp_path):
     """And the other way round: one run, whoever trains it."""
-    config = dataclasses.replace(config, output_dir=tmp_path, depth=8, export=())
+    config = dataclasses.replace(config, output_dir=tmp_path, export=())
     with pytest.raises(RuntimeError):
         keras_resnet.train(config, callbacks=[_Fail(0)])
     flags = ["--depth=8", "--epochs=4", "--log=plain", "--export=", f"--output_dir={tmp_path}"]

@@ -192,6 +192,7 @@ def uninterrupted_and_resumed(folder):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_resumes_to_the_same_weights_to_the_last_bit(tmp_path):
     """In a process of its own: TensorFlow can only be made deterministic at its start."""
     here = pathlib.Path(__file__)

@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pytest
-from helpers.marks import slow
 
 from keras_resnet.training.checkpoint import read_checkpoint
 
@@ -94,7 +93,8 @@ def test_after_many_kills(tmp_path, uninterrupted):
     assert kills >= 15
 
 
-@pytest.mark.parametrize("number", [slow(signal.SIGINT), signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_resumes(tmp_path, uninterrupted, number):
     process = subprocess.Popen(_command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run" / "history.csv").exists() and process.poll() is None:

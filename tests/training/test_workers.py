@@ -12,7 +12,6 @@ import time
 
 import numpy as np
 import pytest
-from helpers.marks import slow
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "helpers" / "train_digits.py"
 ROOT = pathlib.Path(__file__).parents[2]
@@ -88,7 +87,8 @@ def alone(tmp_path_factory):
     return json.loads(file.read_text())
 
 
-@pytest.mark.parametrize("gradient_accumulation_steps", [1, slow(3)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 3])
 def test_two_machines_train_as_one(tmp_path, alone, gradient_accumulation_steps):
     files = [tmp_path / f"losses{i}.json" for i in range(2)]
     extra = [
