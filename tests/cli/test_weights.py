@@ -180,7 +180,7 @@ def test_weights_without_a_head_are_converted_without_one(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("make", "expected_text", "flag", "kind"),
     [
-        (
+        slow(
             lambda: resnet.ResNet50(include_top=False, variant="v1.5", input_shape=(32, 32, 3)),
             "convert: --variant: ",
             "--variant=v1.5",
@@ -214,7 +214,8 @@ def test_what_a_file_does_not_tell_is_asked_for(make, expected_text, flag, kind,
     assert not (tmp_path / "again.keras").exists()
 
 
-@pytest.mark.parametrize("flag", [slow("--noplain"), slow("--shortcut=A"), "--plain"])
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--noplain", "--shortcut=A", "--plain"])
 def test_training_takes_what_a_file_does_not_tell_too(flag, tmp_path, capsys):
     path = tmp_path / "net.weights.h5"
     resnet.CifarResNet(8, input_shape=(8, 8, 1)).save_weights(path)

@@ -28,7 +28,7 @@ def _cam(model, images, classes, layer):
     ("name", "images"),
     [
         pytest.param("A", GRAY, id="A-gray"),
-        pytest.param("bottleneck-v1.5", RGB, id="bottleneck-v1.5-rgb"),
+        pytest.param("bottleneck-v1.5", RGB, id="bottleneck-v1.5-rgb", marks=pytest.mark.slow),
         pytest.param("imagenet-stem", RGB, id="imagenet-stem-rgb"),
     ],
 )

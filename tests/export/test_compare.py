@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 
 from keras_resnet import export
@@ -70,7 +71,7 @@ def test_a_report_is_read_as_it_was_written(exported, tmp_path):
             read_report(tmp_path / "report.json")
 
 
-@pytest.mark.parametrize("factor", [1.2, np.nan])
+@pytest.mark.parametrize("factor", [slow(1.2), np.nan])
 def test_a_file_of_another_model_is_refused(exported, tmp_path, factor):
     model, _ = exported
     export.export_tflite(_other(model, factor), tmp_path / "model.tflite")

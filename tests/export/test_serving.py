@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from helpers import rest_server
 from helpers.errors import refused
-from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 from helpers.pictures import PHOTOS, encoded, small
 
@@ -97,7 +96,8 @@ def test_files_are_prepared_as_in_evaluation(exported):
     assert outputs["classes"].shape == outputs["scores"].shape == (3, 5)
 
 
-@pytest.mark.parametrize(("resize_size", "interpolation"), [(41, "bilinear"), slow(32, "bicubic")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("resize_size", "interpolation"), [(41, "bilinear"), (32, "bicubic")])
 def test_images_for_published_weights_are_prepared_as_their_publisher_does(
     exported, tmp_path, resize_size, interpolation
 ):
@@ -201,6 +201,7 @@ def _post(url, body):
         return json.loads(answer.read())
 
 
+@pytest.mark.slow
 def test_served_over_http_without_this_package(exported, server):
     model, _ = exported
     image = np.random.default_rng(2).integers(0, 256, (32, 32, 3)).tolist()
@@ -215,6 +216,7 @@ def test_served_over_http_without_this_package(exported, server):
     assert of_files[0]["scores"] == sorted(of_files[0]["scores"], reverse=True)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_a_bad_request(server):
     nothing = base64.b64encode(b"nothing").decode()
     body = {"signature_name": "serve_bytes", "instances": [{"image_bytes": {"b64": nothing}}]}

@@ -5,6 +5,7 @@ import json
 import pytest
 from helpers.errors import refused
 from helpers.litertjs import RUNTIME, install
+from helpers.marks import slow
 from helpers.nets import ARCHITECTURES, trained_model
 
 from keras_resnet import export
@@ -19,7 +20,7 @@ def npm(tmp_path):
     return tmp_path / "npm"
 
 
-@pytest.mark.parametrize("folder", [".", "node_modules/@litertjs/core"])
+@pytest.mark.parametrize("folder", [slow("."), "node_modules/@litertjs/core"])
 def test_the_folder_holds_all_that_the_page_loads(npm, tmp_path, folder):
     names = [f"<{number}> & ü\u2028" for number in range(10)]
     export.export_tflite(

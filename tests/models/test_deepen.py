@@ -24,7 +24,7 @@ def _randomized(model):
 
 
 @pytest.mark.parametrize(
-    ("shortcut", "where"), [("A", "end"), slow("A", "middle"), slow("B", "end"), ("B", "middle")]
+    ("shortcut", "where"), [slow("A", "end"), slow("A", "middle"), slow("B", "end"), ("B", "middle")]
 )
 def test_a_deepened_cifar_model_predicts_as_before(shortcut, where):
     model = trained_model(architectures.cifar_architecture(14, shortcut))

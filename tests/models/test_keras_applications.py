@@ -65,7 +65,7 @@ def test_same_logits(size):
 
 
 @shapes_alone
-@pytest.mark.parametrize("depth", [50, 101, 152])
+@pytest.mark.parametrize("depth", [50, slow(101), slow(152)])
 def test_same_layer_names(depth):
     theirs = getattr(keras.applications, f"ResNet{depth}")(weights=None)
     ours = getattr(constructors, f"ResNet{depth}")()
@@ -217,7 +217,7 @@ def test_builds_upon_several_inputs(package):
 
 
 @shapes_alone
-@pytest.mark.parametrize(("depth", "pooling"), [(50, "max"), (101, "avg"), (152, "max")])
+@pytest.mark.parametrize(("depth", "pooling"), [(50, "max"), slow(101, "avg"), slow(152, "max")])
 @pytest.mark.parametrize("data_format", ["channels_first"], indirect=True)
 def test_pooling_leaves_the_features(package, data_format, depth, pooling):
     model = getattr(package, f"ResNet{depth}")(weights=None, include_top=False, pooling=pooling)

@@ -188,7 +188,7 @@ def test_a_file_without_a_head_cannot_fill_one(torch_18, tmp_path):
     assert "predictions/kernel is missing" in caught.value.reason
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, slow(4)])
 def test_gray_images_get_the_same_prediction_with_other_channels(channels, torch_18):
     path = torch_18[0]
     gray = np.random.RandomState(2).standard_normal((2, 64, 64, 1)).astype("float32")
@@ -199,7 +199,7 @@ def test_gray_images_get_the_same_prediction_with_other_channels(channels, torch
     np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+@pytest.mark.parametrize("suffix", [slow(".weights.h5"), ".keras"])
 def test_our_own_files_restore_the_model(suffix, torch_18, tmp_path):
     model = constructors.ResNet18(weights=torch_18[0], **SMALL)
     path = tmp_path / f"ours{suffix}"

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 
 import keras_resnet
 from keras_resnet.models import architectures, constructors, resnet
@@ -224,8 +225,8 @@ def test_constructors_have_the_arguments_of_resnet():
 @pytest.mark.parametrize(
     "constructor",
     [
-        constructors.ResNet18,
-        constructors.ResNet50,
+        slow(constructors.ResNet18),
+        slow(constructors.ResNet50),
         constructors.PlainNet18,
         lambda *arguments, **options: constructors.CifarResNet(8, *arguments, **options),
         lambda *arguments, **options: constructors.CifarPlainNet(8, *arguments, **options),

@@ -164,6 +164,7 @@ def test_fully_convolutional_classifies_every_position(block):
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_fully_convolutional_at_224_is_the_model_itself():
     # Logits, because the probabilities of such a model are 0 and 1 whatever is done to it.
     model = _trained(constructors.ResNet18(classes=10, classifier_activation=None))

@@ -23,6 +23,7 @@ def _edit(folder, *keys, value):
     path.write_text(json.dumps(record))
 
 
+@pytest.mark.slow
 def test_a_deeper_model_grows_from_a_run(quick_run, tmp_path):
     run = keras_resnet.train(
         depth=14,

@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.public_files import torch_state, write_torch_file
 from sklearn.datasets import load_sample_images
 
@@ -75,7 +76,7 @@ def test_a_predictor_prepares_images_as_the_publisher(weights, photographs, expe
     np.testing.assert_allclose(predictor.predict(photographs), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("make_dataset", [_encoded, _pixels], ids=["files", "pixels"])
+@pytest.mark.parametrize("make_dataset", [_encoded, slow(_pixels)], ids=["files", "pixels"])
 def test_an_evaluation_repeats_the_publishers(weights, photographs, expected, make_dataset, tmp_path):
     results = keras_resnet.evaluate(
         weights=str(weights), dataset=make_dataset(photographs), output_dir=tmp_path

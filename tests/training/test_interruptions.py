@@ -165,7 +165,7 @@ def _in_thread(call):
         slow([{"step": 6}], RuntimeError, False, 10),
         ([{"step": 2}, {"epoch": 0}, {"step": 7}], RuntimeError, False, 0),
         slow([{"epoch": 2}, {"end": True}], RuntimeError, False, 10),
-        ([{"step": 6}, {"epoch": 1}], KeyboardInterrupt, True, 10),
+        slow([{"step": 6}, {"epoch": 1}], KeyboardInterrupt, True, 10),
         slow([{"step": 7}], KeyboardInterrupt, True, 0),
     ],
 )

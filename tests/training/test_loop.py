@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 
 from keras_resnet._utils.progress import format_seconds
 from keras_resnet.models import architectures, resnet
@@ -110,7 +111,7 @@ def test_trains_as_keras_does():
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
-@pytest.mark.parametrize("soft_labels", [False, True])
+@pytest.mark.parametrize("soft_labels", [slow(False), True])
 def test_parts_of_a_batch_add_up_to_it(soft_labels):
     """Without batch statistics a batch in four parts is the same step."""
     images = RNG.normal(size=(16, 8, 8, 3)).astype("float32")

@@ -110,7 +110,7 @@ def _by_hand(recipe):
 
 
 # Shortened as below, these differ from others in nothing, or little.
-SLOW = ("digits", "imagenet", "cifar", "plateau", "cifar110")
+SLOW = ("digits", "imagenet", "cifar", "plateau", "cifar110", "finetune")
 
 
 @pytest.mark.parametrize("name", [slow(name) if name in SLOW else name for name in RECIPES])
@@ -297,7 +297,7 @@ def _gammas(model):
 ZERO_GAMMA = dataclasses.replace(MIXED, batch_augment=BatchAugment(), zero_gamma=True)
 
 
-@pytest.mark.parametrize("recipe", [ZERO_GAMMA, dataclasses.replace(ZERO_GAMMA, zero_gamma=False)])
+@pytest.mark.parametrize("recipe", [ZERO_GAMMA, slow(dataclasses.replace(ZERO_GAMMA, zero_gamma=False))])
 def test_zero_gamma_is_applied_at_the_start(recipe):
     weights, model, expected = _Weights(), _model(), _model()
     if recipe.zero_gamma:
