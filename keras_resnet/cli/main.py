@@ -18,11 +18,9 @@ from keras_resnet.cli.flags import with_dashes
 from keras_resnet.errors import UserError
 from keras_resnet.training.signals import Interrupted
 
-# What each command does; its module has the same name. Each has FLAGS and run(); one that takes arguments
-# has their
-# names as ARGUMENT, with dots behind the last where there may be more. One with LOG_TO_STDERR prints nothing
-# but its
-# result to stdout.
+# What each command does; its module has the same name. Each has FLAGS and run(); one that takes arguments has
+# their names as ARGUMENT, with dots behind the last where there may be more. One with LOG_TO_STDERR prints
+# nothing but its result to stdout.
 _COMMANDS = {
     "train": "Train a model on a dataset and export it as Keras model, SavedModel and TFLite file.",
     "evaluate": "Test runs, .keras, SavedModel and .tflite files on a dataset, each and as an ensemble.",
@@ -58,8 +56,7 @@ def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
         status = 1
     if status and "tensorflow" in sys.modules:
         # A thread that reads images may still run when an error ends a command; Python's own exit would wait
-        # for it
-        # forever, or abort.
+        # for it forever, or abort.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
