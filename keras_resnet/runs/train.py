@@ -188,7 +188,7 @@ def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
     model = built.build(policy="float32", drop_path=0.0)
     for layer in model.layers:  # by name: a model with dropped paths has further layers
         layer.set_weights(built.model.get_layer(layer.name).get_weights())
-    validation_error = state.history["val_error"][-1]
+    validation_error = state.validation["val_error"]
     if job.config.precise_bn:
         validation_error = recompute_statistics(model, pipeline, job.config.precise_bn)
     with atomic_write(folder / MODEL) as written:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.surgery import zero_gamma
+from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.engines.tensorflow import Metric, StepFunctions, check_unfreeze, metric_names
@@ -71,6 +72,7 @@ def train(
     """
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
+    callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
     data = as_resumable_data(train_data, recipe.batch_size)
     augmented = with_batch_augment(data, recipe.batch_augment, model.outputs[0].shape[-1], seed)
     checkpoint = None
@@ -100,7 +102,7 @@ def train(
         trainer = Trainer(model, steps, augmented, validation_data, recipe, checkpoints, max_rollbacks)
         trainer.resume(checkpoint)
         del checkpoint  # as large as all variables
-        trainer.run([ProgressBar()] if callbacks is None else list(callbacks))
+        trainer.run(callbacks)
     return trainer.state
 
 
