@@ -4,11 +4,12 @@ import dataclasses
 import os
 import pathlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform, choose_transform
 from keras_resnet.data.load import load_dataset
+from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.options import check_options, option
 
@@ -157,6 +158,20 @@ class InputOptions:
             hflip=self.hflip,
             augmentation=self.augmentation,
             crop_padding=self.crop_padding,
+        )
+
+
+def check_dataset(value: Any) -> None:
+    """Refuses what neither names a dataset nor is one.
+
+    Raises:
+        UserError: with what makes a dataset of arrays.
+    """
+    if value is not None and not isinstance(value, str | os.PathLike | Dataset):
+        raise UserError(
+            f"must be a name, a folder or a Dataset; got a {type(value).__name__}. "
+            "keras_resnet.data.from_arrays((images, labels)) makes a Dataset of arrays.",
+            parameter="dataset",
         )
 
 

@@ -15,7 +15,7 @@ from keras_resnet.data.input_spec import VIEWS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.checks import check_classes
-from keras_resnet.runs.data_options import DATA, DataOptions, data_options, file_label
+from keras_resnet.runs.data_options import DATA, DataOptions, check_dataset, data_options, file_label
 from keras_resnet.runs.options import check_options, make_config, option
 from keras_resnet.runs.record import RunRecord, read_record
 from keras_resnet.runs.run import find_run
@@ -81,6 +81,7 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
     output_dir: str | os.PathLike = option("evaluation", "Folder for the files of results.", group=RESULTS)
 
     def __post_init__(self):
+        check_dataset(self.dataset)
         check_options(self)
         if self.scales and self.views != "multi_scale":
             raise UserError("applies to views=multi_scale.", parameter="scales", value=self.scales)

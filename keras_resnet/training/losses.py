@@ -39,6 +39,7 @@ def cross_entropy(labels: "tf.Tensor", log_probabilities: "tf.Tensor") -> "tf.Te
         # A label of 0 counts nothing, even where the logarithm is infinite.
         labels = tf.cast(labels, log_probabilities.dtype)
         return -tf.reduce_sum(tf.math.multiply_no_nan(log_probabilities, labels), axis=-1)
+    labels = tf.cast(labels, tf.int64)
     losses = -tf.gather(log_probabilities, labels, axis=-1, batch_dims=1)
     # On a GPU, TensorFlow would return 0 for a label out of range.
     in_range = (labels >= 0) & (labels < tf.shape(log_probabilities, labels.dtype)[-1])
