@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, read_labels
@@ -25,6 +26,7 @@ def load_keras(path: str | os.PathLike) -> "keras.Model":
     Raises:
         UserError: it cannot be opened.
     """
+    require_tensorflow_backend()
     from keras_resnet.models.saving import load_model
 
     try:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.surgery import zero_gamma
@@ -73,6 +74,7 @@ def train(
             cannot take the recipe.
         Interrupted: SIGINT or SIGTERM was received; the state was saved.
     """
+    require_tensorflow_backend()
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
