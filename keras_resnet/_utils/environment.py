@@ -1,5 +1,6 @@
 """Environment variables: what makes TensorFlow faster, and which backend Keras has."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ from keras_resnet.errors import UserError
 # work on many images sets this. TensorFlow's own number of threads, that of the cores, stays: fewer were not
 # faster.
 SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+# Those on which the models work.
+_BACKENDS = ("tensorflow", "jax", "torch")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -39,6 +42,20 @@ def require_tensorflow_backend() -> None:
         raise UserError(
             "training, prediction, evaluation and export need Keras' TensorFlow backend; set "
             "KERAS_BACKEND=tensorflow before Keras is imported.",
+            value=f"KERAS_BACKEND={name}",
+        )
+
+
+def require_installed_backend() -> None:
+    """Checks that Keras can be imported with its backend, for what works on any.
+
+    Raises:
+        UserError: there is no such backend, or its package is not installed.
+    """
+    name = _keras_backend()
+    if name not in _BACKENDS or importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"is not a backend of Keras that is installed; use one of {', '.join(_BACKENDS)}.",
             value=f"KERAS_BACKEND={name}",
         )
 

@@ -185,9 +185,13 @@ def data_options(options: DataOptions) -> DataOptions:
 def dataset_label(dataset: "str | os.PathLike | Dataset") -> str:
     """A dataset's name as part of a file name: `photos` for `./photos/`, `mnist-3.0.1` for `mnist:3.0.1`."""
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    if name != "digits" and pathlib.Path(name).is_dir():
-        name = pathlib.Path(name).resolve().name
-    return file_label(name)
+    return file_label(name if name == "digits" else dataset_title(name))
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name for readers elsewhere: of a folder, its own name without those above it."""
+    path = pathlib.Path(name)
+    return path.resolve().name if name and (path.is_absolute() or path.is_dir()) else name
 
 
 def file_label(name: str) -> str:

@@ -172,7 +172,9 @@ def name_models(
     for path in paths:
         if not path.exists():
             raise UserError(
-                "there is no such file or folder; use a .tflite, a .keras, a SavedModel or a run.", value=path
+                "there is no such file or folder; use a .tflite, a .keras, a SavedModel or a run.",
+                parameter="models",
+                value=path,
             )
     short = [_short_name(path.resolve()) for path in paths]
     counts = collections.Counter(short)
@@ -184,9 +186,15 @@ def name_models(
         found[name] = weights
     for label, count in collections.Counter(map(file_label, names)).items():
         if count > 1:
-            raise UserError(f"{label} is given twice, or two models would have that name; leave one out.")
+            raise UserError(
+                "is given twice, or two models would have that name; leave one out.",
+                parameter="models",
+                value=label,
+            )
     if not found:
-        raise UserError("There is no model to evaluate; give a run, a model file, or weights.")
+        raise UserError(
+            "There is no model to evaluate; give a run, a model file, or weights.", parameter="models"
+        )
     return found
 
 

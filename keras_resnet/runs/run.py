@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet._utils.lock import lock_folder
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
@@ -172,6 +173,7 @@ class Run:
         Raises:
             UserError: dataset, views and model do not fit each other; an image cannot be decoded.
         """
+        require_tensorflow_backend()
         from keras_resnet.evaluation.evaluator import evaluate
 
         found = self.dataset if dataset is None and options is None else self.load_dataset(dataset, options)
@@ -214,6 +216,7 @@ class Run:
         Raises:
             UserError: a kind is unknown, the dataset does not fit the run, or another process writes to it.
         """
+        require_tensorflow_backend()
         from keras_resnet.export.config import ExportConfig
         from keras_resnet.runs.export_run import export_run
 

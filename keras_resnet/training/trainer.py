@@ -317,7 +317,7 @@ class Trainer:
         self._stage = stage
         known = stages(self._model)
         trained = ", ".join(known[known.index(stage) :])
-        self._notes.append(f"Trained after step {self.state.step:,}: {trained}.")
+        self._notes.append(f"From step {self.state.step + 1:,} on, trained: {trained}.")
         return True
 
     def _record(self, sums: list[float]) -> None:

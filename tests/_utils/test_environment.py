@@ -6,7 +6,8 @@ import sys
 import pytest
 from helpers.errors import refused
 
-from keras_resnet._utils.environment import require_tensorflow_backend
+from keras_resnet._utils import environment
+from keras_resnet._utils.environment import require_installed_backend, require_tensorflow_backend
 
 _SCRIPT = "from keras_resnet._utils.environment import prepare; print(prepare())"
 
@@ -54,6 +55,18 @@ def test_so_is_that_of_keras_settings(monkeypatch, before_keras):
     (before_keras / "keras.json").write_text("{")
     monkeypatch.delenv("KERAS_BACKEND")
     require_tensorflow_backend()
+
+
+def test_models_need_a_backend_that_is_installed(monkeypatch, before_keras):
+    installed = ["tensorflow", "jax"]
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: name in installed or None)
+    for backend in ("tensorflow", "jax"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        require_installed_backend()
+    for backend in ("torch", "openvino", "tensorflw"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        with refused(None, f"KERAS_BACKEND={backend}"):
+            require_installed_backend()
 
 
 def test_and_that_of_a_keras_that_is_imported(monkeypatch):
