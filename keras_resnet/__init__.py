@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from keras_resnet._lazy import lazy_names
+from keras_resnet._registration import register_with_keras
 
 if TYPE_CHECKING:
     from keras_resnet import data, evaluation, export, inference, training, weights
@@ -161,3 +162,5 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__, {name: module for module, names in _MODULES.items() for name in names}
     )
+
+register_with_keras()

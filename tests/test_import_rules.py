@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import os
 import pathlib
 import re
 import shutil
@@ -82,6 +83,29 @@ def test_import_is_free():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras; import keras_resnet",
+        "import keras_resnet; import keras",
+        "import keras_resnet, importlib.util; importlib.util.find_spec('keras'); from keras import layers",
+        "from keras_resnet.models import layers",
+    ],
+)
+def test_keras_knows_the_layers_of_saved_models(imports):
+    """In whichever order they are imported; on the backend that imports fastest."""
+    script = (
+        f"{imports}\nimport keras, sys; keras.saving.load_model\n"
+        "print(keras.saving.get_registered_object('keras_resnet>MeanSubtraction') is not None,"
+        " sum(type(finder).__name__ == '_AfterKeras' for finder in sys.meta_path))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout.split() == ["True", "0"]
 
 
 def test_public_names_are_all_there():

@@ -1,18 +1,74 @@
-"""Environment variables that make TensorFlow faster, set before it is imported."""
+"""Environment variables: what makes TensorFlow faster, and which backend Keras has."""
 
+import importlib.util
+import json
 import os
+import pathlib
+import sys
+
+from keras_resnet.errors import UserError
 
 # oneDNN's kernels train a ResNet-50 1.4 times and a CIFAR ResNet-20 twice as fast on a CPU with AVX2, where
 # TensorFlow leaves them off (docs/benchmarks.md). For single images they gain nothing or are slower, so only
 # work on many images sets this. TensorFlow's own number of threads, that of the cores, stays: fewer were not
 # faster.
 SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+# Those on which the models work.
+_BACKENDS = ("tensorflow", "jax", "torch")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def prepare() -> str:
-    """Sets the variables that the environment leaves unset, and returns a sentence about what holds now."""
+    """Sets the variables that the environment leaves unset, and returns a sentence about what holds now.
+
+    Raises:
+        UserError: Keras has another backend than TensorFlow.
+    """
+    require_tensorflow_backend()
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     values = [f"{name}={os.environ[name]}" for name in (*SETTINGS, *_THREADS) if name in os.environ]
     return f"TensorFlow runs with {', '.join(values)} (set by the environment, or else for training)."
+
+
+def require_tensorflow_backend() -> None:
+    """Checks that Keras computes with TensorFlow, or will when it is imported.
+
+    Raises:
+        UserError: it has, or would get, another backend.
+    """
+    name = _keras_backend()
+    if name != "tensorflow":
+        raise UserError(
+            "training, prediction, evaluation and export need Keras' TensorFlow backend; set "
+            "KERAS_BACKEND=tensorflow before Keras is imported.",
+            value=f"KERAS_BACKEND={name}",
+        )
+
+
+def require_installed_backend() -> None:
+    """Checks that Keras can be imported with its backend, for what works on any.
+
+    Raises:
+        UserError: there is no such backend, or its package is not installed.
+    """
+    name = _keras_backend()
+    if name not in _BACKENDS or importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"is not a backend of Keras that is installed; use one of {', '.join(_BACKENDS)}.",
+            value=f"KERAS_BACKEND={name}",
+        )
+
+
+def _keras_backend() -> str:
+    """Returns the backend of Keras, by its own rules where it has not been imported yet."""
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "config"):
+        return keras.config.backend()
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path("~/.keras").expanduser())
+    try:
+        return json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"

@@ -31,6 +31,9 @@ class _Number(flags.ArgumentParser):
 
 _PARSERS = {"int": _Number(int, "an integer"), "float": _Number(float, "a number")}
 
+# Parameters that commands take by their position, whose names nobody writes.
+_POSITIONAL = ("models",)
+
 
 def define(values: flags.FlagValues, config: type, names: Collection[str] | None = None) -> None:
     """Defines a flag for each option of a configuration class, or for those of these names."""
@@ -95,6 +98,8 @@ def config_from_flags(values: flags.FlagValues, config: type[_T], **fields: Any)
 
 def with_dashes(error: UserError, known: Collection[str]) -> str:
     """An error's message with dashes in front of the names of flags."""
+    if error.parameter in _POSITIONAL:
+        error = UserError(error.reason, value=error.value)
     text = str(error)
     if error.parameter in known:
         text = f"--{text}"

@@ -14,11 +14,11 @@ from keras_resnet._utils.progress import ProgressLogger
 from keras_resnet.data.dataset import Split
 from keras_resnet.data.decode_errors import DecodeErrors
 from keras_resnet.data.input_spec import NORMALIZATION_KINDS, VIEWS, TestViews, default_scales
-from keras_resnet.data.test_views import iterate_views
+from keras_resnet.data.test_views import Batch, iterate_views
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.checks import ENSEMBLE, check_labels, check_models, ensemble_shares
 from keras_resnet.evaluation.metrics import MetricAccumulator, Scores
-from keras_resnet.evaluation.multi_view import make_predict_fn
+from keras_resnet.evaluation.multi_view import make_score_fn
 from keras_resnet.inference.predictor import Predictor
 from keras_resnet.training.checkpoint import Checkpoints
 
@@ -107,8 +107,8 @@ def evaluate(
     check_models(models, split)
     shares = ensemble_shares(ensemble_weights, models)
     views_of = {name: _test_views(predictor, views, scales) for name, predictor in models.items()}
-    predict = {
-        name: make_predict_fn(predictor, views_of[name], hflip=hflip) for name, predictor in models.items()
+    score = {
+        name: make_score_fn(predictor, views_of[name], hflip=hflip) for name, predictor in models.items()
     }
     distinct = tuple(dict.fromkeys(views_of.values()))
     classes = len(next(iter(models.values())).class_names)
@@ -125,17 +125,19 @@ def evaluate(
         views_by_kind = dict(zip(distinct, batch.views, strict=True))
         pictures = _pictures(batch.views[0], distinct[0].kind)
         average, seconds = np.zeros((len(labels), classes), "float32"), 0.0
+        log_average = np.full((len(labels), classes), -np.inf)
         for name, share in zip(models, shares, strict=True):
             before = time.perf_counter()
-            probabilities = predict[name](views_by_kind[views_of[name]])
+            probabilities, logarithms = score[name](views_by_kind[views_of[name]])
             elapsed = time.perf_counter() - before
             seconds += elapsed
             clocks[name].add(len(labels), elapsed)
-            _accumulate(accumulators[name], name, batch.indices, labels, probabilities, pictures)
+            _accumulate(accumulators[name], name, batch, probabilities, logarithms, pictures)
             average += share * probabilities
+            log_average = np.logaddexp(log_average, np.log(share) + logarithms)
         if ENSEMBLE in accumulators:
             clocks[ENSEMBLE].add(len(labels), seconds)
-            _accumulate(accumulators[ENSEMBLE], ENSEMBLE, batch.indices, labels, average, pictures)
+            _accumulate(accumulators[ENSEMBLE], ENSEMBLE, batch, average, log_average, pictures)
         progress.add(len(labels))
         if checkpoints is not None and checkpoints.due():
             _save(checkpoints, accumulators, batch.done)
@@ -239,13 +241,13 @@ def _square(image: np.ndarray) -> np.ndarray:
 def _accumulate(
     accumulator: MetricAccumulator,
     name: str,
-    indices: np.ndarray,
-    labels: np.ndarray,
+    batch: Batch,
     probabilities: np.ndarray,
+    logarithms: np.ndarray,
     pictures: Sequence[np.ndarray],
 ) -> None:
     try:
-        accumulator.add(indices, labels, probabilities, pictures)
+        accumulator.add(batch.indices, batch.labels, probabilities, pictures, logarithms)
     except ValueError as error:
         raise UserError(
             "it gives NaN or infinite probabilities for an image; leave it out, or train it again.",

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_resnet._utils.atomic import atomic_write
+from keras_resnet._utils.fonts import fonts_for
 
 # Up to so many classes are named and counted in the drawing; more would be too small to read.
 _MAX_NAMED = 30
@@ -21,6 +22,13 @@ def draw_confusion(
         matrix: counts, rows are the true classes.
         path: the file to write.
     """
+    with fonts_for([title, *class_names]):
+        figure = _draw(matrix, class_names, title)
+        with atomic_write(path) as written:
+            figure.savefig(written, dpi=120)
+
+
+def _draw(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     named = len(class_names) <= _MAX_NAMED
     side = max(5.0, 2 + 0.45 * len(class_names)) if named else 8.0
@@ -38,5 +46,4 @@ def draw_confusion(
         for row, column in np.argwhere(matrix):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=color, size=7)
-    with atomic_write(path) as written:
-        figure.savefig(written, dpi=120)
+    return figure

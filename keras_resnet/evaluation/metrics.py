@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.losses import MIN_PROBABILITY
 
 # Normal quantile of a 95% interval.
 _Z = 1.959964
-# Smallest probability in the loss, as in Keras' losses: int8 files give probabilities of 0, whose loss is
-# infinite.
-_MIN_PROBABILITY = 1e-7
 # Guo et al. 2017, "On calibration of modern neural networks".
 _BINS = 15
 
@@ -120,6 +118,7 @@ class MetricAccumulator:
         labels: np.ndarray,
         probabilities: np.ndarray,
         images: Sequence[np.ndarray],
+        log_probabilities: np.ndarray | None = None,
     ) -> None:
         """Adds a batch.
 
@@ -128,6 +127,8 @@ class MetricAccumulator:
             labels: (n,) integers.
             probabilities: (n, classes).
             images: n pictures, of which those of the worst mistakes are kept.
+            log_probabilities: (n, classes), for the loss; by default those of the probabilities, of which 0
+                counts as the smallest normal float32.
 
         Raises:
             UserError: a probability is NaN or infinite.
@@ -137,7 +138,10 @@ class MetricAccumulator:
         rows = np.arange(len(labels))
         predictions = probabilities.argmax(axis=1)
         own, best = probabilities[rows, labels], probabilities[rows, predictions]
-        losses = -np.log(np.maximum(own, _MIN_PROBABILITY))
+        if log_probabilities is None:
+            losses = -np.log(np.maximum(own, MIN_PROBABILITY))
+        else:
+            losses = -log_probabilities[rows, labels]
         self._confusion += confusion_matrix(labels, predictions, len(self._confusion))
         # Of equal probabilities, which int8 files give, the earlier class comes first, as with argmax.
         places = np.arange(probabilities.shape[1])

@@ -12,9 +12,11 @@ import tensorflow as tf
 from keras_resnet.data.input_spec import TestViews
 from keras_resnet.errors import UserError
 from keras_resnet.inference.images import to_channels
+from keras_resnet.inference.keras_file import KerasPredictFn
 from keras_resnet.inference.predictor import Predictor
 from keras_resnet.inference.reading import PredictFn, first_line
 from keras_resnet.models.surgery import fully_convolutional
+from keras_resnet.training.losses import MIN_PROBABILITY
 
 # Pixels that a fully convolutional model takes at a time: its activations are a hundred times as many
 # numbers.
@@ -22,6 +24,8 @@ _MAX_PIXELS = 4 * 2**20
 
 # Takes one kind of views of n images, as `iterate_views` yields them; returns (n, classes) float32.
 ViewsPredictFn = Callable[[Any], np.ndarray]
+# As that, and returns their logarithms, too.
+ViewsScoreFn = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 
 
 def make_predict_fn(predictor: Predictor, views: TestViews, *, hflip: bool = True) -> ViewsPredictFn:
@@ -55,6 +59,24 @@ def make_predict_fn(predictor: Predictor, views: TestViews, *, hflip: bool = Tru
             f"cannot be used with {predictor.path}: {first_line(error)}.", parameter="views", value=views.kind
         ) from error
     return _average_scales(_with_channels(dense, channels))
+
+
+def make_score_fn(predictor: Predictor, views: TestViews, *, hflip: bool = True) -> ViewsScoreFn:
+    """Returns the function of `make_predict_fn` with the logarithms of the probabilities, for the loss.
+
+    Raises:
+        UserError: as of `make_predict_fn`.
+    """
+    function, channels = predictor.predict_fn, predictor.spec.channels
+    if views.kind == "center" and isinstance(function, KerasPredictFn):
+        return lambda images: function.score(to_channels(images, channels))
+    predict = make_predict_fn(predictor, views, hflip=hflip)
+
+    def score_views(images):
+        probabilities = predict(images)
+        return probabilities, np.log(np.maximum(probabilities, MIN_PROBABILITY))
+
+    return score_views
 
 
 def dense_predict_fn(model: keras.Model, *, hflip: bool = True) -> PredictFn:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
+from keras_resnet.export.calibration import calibration_batches
 from keras_resnet.export.config import TFLITE_KINDS
 from keras_resnet.export.metadata import archive, metadata
 from keras_resnet.export.pack import pack
@@ -32,7 +34,7 @@ def export_tflite(
     kind: str = "float32",
     class_names: Sequence[str] = (),
     spec: InputSpec | None = None,
-    calibration: Iterable[np.ndarray] | None = None,
+    calibration: "ArrayLike | Iterable[ArrayLike] | None" = None,
     batch_size: int = 1,
 ) -> None:
     """Writes a classifier as a TFLite file, with batch normalization folded into the convolutions.
@@ -48,8 +50,8 @@ def export_tflite(
             in steps of 1/256.
         class_names: in the order of the outputs; by default "0", "1", ...
         spec: how its images are prepared; by default as of `Classifier`.
-        calibration: for int8, training images as the model takes them: an array (N, H, W, C) or batches of
-            them. Some hundred images are enough.
+        calibration: for int8, training images as the model takes them, plain pixels: an array (N, H, W, C),
+            batches of them, or single images. Some hundred images are enough.
         batch_size: images of one call. It is fixed, since delegates refuse a file that leaves it open.
 
     Raises:
@@ -89,7 +91,9 @@ def export_tflite(
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8":
-            converter.representative_dataset = lambda: _representative_batches(calibration, batch_size)
+            # All read before the converter runs, which would take a mistake in them for one of its own.
+            batches = list(calibration_batches(calibration, classifier.spec))
+            converter.representative_dataset = lambda: _representative_batches(batches, batch_size)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:
@@ -110,13 +114,12 @@ def export_tflite(
 
 
 def _representative_batches(
-    calibration: Iterable[np.ndarray] | None, batch_size: int
+    batches: Iterable[np.ndarray], batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields batches of RGB pixels as floats, the first of them with the darkest and the brightest pixel.
 
     With these the scale of the input is 1, and each pixel is its own integer.
     """
-    batches = [calibration] if isinstance(calibration, np.ndarray) else calibration or ()
     waiting, count = None, 0
     for images in batches:
         images = np.broadcast_to(images, (*images.shape[:3], 3)).astype("float32")

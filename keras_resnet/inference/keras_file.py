@@ -1,12 +1,14 @@
 """Reads `.keras` files, and wraps Keras models."""
 
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, read_labels
@@ -15,6 +17,7 @@ from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 def load_keras(path: str | os.PathLike) -> "keras.Model":
@@ -23,6 +26,7 @@ def load_keras(path: str | os.PathLike) -> "keras.Model":
     Raises:
         UserError: it cannot be opened.
     """
+    require_tensorflow_backend()
     from keras_resnet.models.saving import load_model
 
     try:
@@ -65,6 +69,27 @@ def open_keras(path: pathlib.Path) -> ModelFile:
     return model_file._replace(class_names=names)
 
 
+class KerasPredictFn:
+    """The `predict_fn` of a Keras model, which knows the logarithms of its probabilities as well.
+
+    Args:
+        graph: from pixels to probabilities and their logarithms.
+    """
+
+    def __init__(self, graph: "Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]"):
+        self._graph = graph
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.score(images)[0]
+
+    def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns probabilities, and logarithms that are exact where float32 cannot hold a probability."""
+        import tensorflow as tf
+
+        probabilities, logarithms = self._graph(tf.constant(images, tf.float32))
+        return probabilities.numpy(), logarithms.numpy()
+
+
 def wrap_model(
     model: "keras.Model", class_names: Sequence[str] = (), *, spec: InputSpec | None = None
 ) -> ModelFile:
@@ -78,15 +103,17 @@ def wrap_model(
 
     from keras_resnet.inference.spec import Classifier
     from keras_resnet.models.surgery import inference_copy
+    from keras_resnet.training.losses import log_probabilities
 
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     classifier = Classifier(model, class_names, spec)
     folded, size = inference_copy(model), classifier.spec.size
     images = tf.TensorSpec((None, size, size, classifier.spec.channels), tf.float32)
-    graph = tf.function(lambda batch: folded(batch, training=False), [images], autograph=False)
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        return graph(tf.constant(images, tf.float32)).numpy()
+    @functools.partial(tf.function, input_signature=[images], autograph=False)
+    def graph(batch):
+        probabilities = folded(batch, training=False)
+        return probabilities, log_probabilities(probabilities)
 
-    return ModelFile(classifier.spec, classifier.class_names, predict, model)
+    return ModelFile(classifier.spec, classifier.class_names, KerasPredictFn(graph), model)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import MAX_SQUASH_SIZE, InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.models.layers import MeanSubtraction
@@ -23,6 +24,7 @@ class Classifier:
     """
 
     def __init__(self, model: keras.Model, class_names: Sequence[str] = (), spec: InputSpec | None = None):
+        require_tensorflow_backend()
         shapes = [tuple(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs)]
         if len(shapes) != 2 or len(shapes[0]) != 3 or len(shapes[1]) != 1:
             raise UserError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keras_resnet._utils.atomic import atomic_write, sha256
 from keras_resnet._utils.environment import prepare
+from keras_resnet._utils.lock import lock_folder
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import FILES, ExportConfig, remove_exports
 from keras_resnet.inference.labels import LABELS
@@ -84,13 +85,19 @@ def recompute_batch_norm(
         raise UserError(
             "is the run itself, which stays as it is; use another name.", parameter="run_name", value=run_name
         )
-    made.check()
     prepare()
+    made.check()
+    with lock_folder(made.path, "run_name"):
+        _recompute_into(made, run, run.pipeline(dataset, options), num_images)
+    return Run.open(made.path)
+
+
+def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
     from keras_resnet.evaluation.evaluator import top1_error
     from keras_resnet.inference.keras_file import load_keras
     from keras_resnet.runs.export_run import export_run
 
-    pipeline = run.pipeline(dataset, options)
+    folder, dataset = run.path.resolve(), pipeline.dataset
     model = load_keras(folder / MODEL)
     before = run.metrics["validation_error"]
     after = recompute_statistics(model, pipeline, num_images)
@@ -116,4 +123,3 @@ def recompute_batch_norm(
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))
     made.finish(results)
-    return Run.open(made.path)

@@ -2,6 +2,7 @@
 
 from keras_resnet.errors import UserError
 from keras_resnet.runs.card import CardInfo, SplitInfo
+from keras_resnet.runs.data_options import dataset_title
 from keras_resnet.runs.record import RunRecord
 
 
@@ -18,7 +19,7 @@ def card_info(record: RunRecord) -> CardInfo:
         return CardInfo(
             architecture=record.architecture,
             recipe=record.recipe,
-            dataset=dataset["name"],
+            dataset=dataset_title(dataset["name"]),
             class_names=tuple(dataset["class_names"]),
             train=SplitInfo(dataset["train_split"], dataset["train_images"]),
             validation=SplitInfo(dataset["validation_split"], dataset["validation_images"]),

@@ -15,7 +15,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import ON_DECODE_ERROR
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.architecture import ARCHITECTURE, ArchitectureOptions
-from keras_resnet.runs.data_options import DATA, DataOptions, InputOptions
+from keras_resnet.runs.data_options import DATA, DataOptions, InputOptions, check_dataset
 from keras_resnet.runs.options import check_options, option
 from keras_resnet.training.recipes import DECAYS, RECIPES, SCHEDULES, Recipe
 
@@ -298,6 +298,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     profile: bool = option(False, "Profile ten steps for TensorBoard.", "bool", group=RUN)
 
     def __post_init__(self):
+        check_dataset(self.dataset)
         check_options(self)
         if self.architecture is not None:
             self._check_architecture()

@@ -4,11 +4,12 @@ import dataclasses
 import os
 import pathlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform, choose_transform
 from keras_resnet.data.load import load_dataset
+from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.options import check_options, option
 
@@ -160,6 +161,20 @@ class InputOptions:
         )
 
 
+def check_dataset(value: Any) -> None:
+    """Refuses what neither names a dataset nor is one.
+
+    Raises:
+        UserError: with what makes a dataset of arrays.
+    """
+    if value is not None and not isinstance(value, str | os.PathLike | Dataset):
+        raise UserError(
+            f"must be a name, a folder or a Dataset; got a {type(value).__name__}. "
+            "keras_resnet.data.from_arrays((images, labels)) makes a Dataset of arrays.",
+            parameter="dataset",
+        )
+
+
 def data_options(options: DataOptions) -> DataOptions:
     """The data options alone of a configuration that has more fields."""
     return DataOptions(
@@ -170,9 +185,13 @@ def data_options(options: DataOptions) -> DataOptions:
 def dataset_label(dataset: "str | os.PathLike | Dataset") -> str:
     """A dataset's name as part of a file name: `photos` for `./photos/`, `mnist-3.0.1` for `mnist:3.0.1`."""
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    if name != "digits" and pathlib.Path(name).is_dir():
-        name = pathlib.Path(name).resolve().name
-    return file_label(name)
+    return file_label(name if name == "digits" else dataset_title(name))
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name for readers elsewhere: of a folder, its own name without those above it."""
+    path = pathlib.Path(name)
+    return path.resolve().name if name and (path.is_absolute() or path.is_dir()) else name
 
 
 def file_label(name: str) -> str:

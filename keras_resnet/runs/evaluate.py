@@ -15,7 +15,7 @@ from keras_resnet.data.input_spec import VIEWS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.checks import check_classes
-from keras_resnet.runs.data_options import DATA, DataOptions, data_options, file_label
+from keras_resnet.runs.data_options import DATA, DataOptions, check_dataset, data_options, file_label
 from keras_resnet.runs.options import check_options, make_config, option
 from keras_resnet.runs.record import RunRecord, read_record
 from keras_resnet.runs.run import find_run
@@ -81,6 +81,7 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
     output_dir: str | os.PathLike = option("evaluation", "Folder for the files of results.", group=RESULTS)
 
     def __post_init__(self):
+        check_dataset(self.dataset)
         check_options(self)
         if self.scales and self.views != "multi_scale":
             raise UserError("applies to views=multi_scale.", parameter="scales", value=self.scales)
@@ -171,7 +172,9 @@ def name_models(
     for path in paths:
         if not path.exists():
             raise UserError(
-                "there is no such file or folder; use a .tflite, a .keras, a SavedModel or a run.", value=path
+                "there is no such file or folder; use a .tflite, a .keras, a SavedModel or a run.",
+                parameter="models",
+                value=path,
             )
     short = [_short_name(path.resolve()) for path in paths]
     counts = collections.Counter(short)
@@ -183,9 +186,15 @@ def name_models(
         found[name] = weights
     for label, count in collections.Counter(map(file_label, names)).items():
         if count > 1:
-            raise UserError(f"{label} is given twice, or two models would have that name; leave one out.")
+            raise UserError(
+                "is given twice, or two models would have that name; leave one out.",
+                parameter="models",
+                value=label,
+            )
     if not found:
-        raise UserError("There is no model to evaluate; give a run, a model file, or weights.")
+        raise UserError(
+            "There is no model to evaluate; give a run, a model file, or weights.", parameter="models"
+        )
     return found
 
 

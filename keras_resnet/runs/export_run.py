@@ -5,17 +5,18 @@ import logging
 import os
 import pathlib
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_resnet._utils.atomic import replace_atomically
 from keras_resnet.data.dataset import Dataset
-from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.figures import draw_confusion
+from keras_resnet.export.calibration import calibration_batches
 from keras_resnet.export.compare import RejectedFile, Report, compare
 from keras_resnet.export.config import FILES, SAVED_MODEL, TFLITE, WEB, ExportConfig, tflite_kind
 from keras_resnet.export.serving import export_saved_model
@@ -24,6 +25,7 @@ from keras_resnet.export.web import web_page
 from keras_resnet.models.complexity import complexity
 from keras_resnet.runs.card import write_card
 from keras_resnet.runs.card_info import card_info
+from keras_resnet.runs.data_options import dataset_title
 from keras_resnet.runs.record import RunRecord
 
 _CALIBRATION_IMAGES = 300
@@ -40,7 +42,7 @@ def export_run(
     model: keras.Model,
     pipeline: Pipeline,
     config: ExportConfig,
-    calibration: np.ndarray | Dataset | None = None,
+    calibration: "ArrayLike | Iterable[ArrayLike] | Dataset | None" = None,
 ) -> Report:
     """Writes the files, compares them with the model, puts them in place, and writes the run's card.
 
@@ -78,7 +80,7 @@ def export_run(
         batches = pipeline.sample_batches(validation, count, _BATCH).as_numpy_iterator()
         present = {**written, **older}
         compared = {kind: present[kind] for kind in FILES if kind in present and kind != WEB}
-        data = f"{pipeline.dataset.name}, split {validation.name}"
+        data = f"{dataset_title(pipeline.dataset.name)}, split {validation.name}"
         report = compare(model, compared, batches, count, data)
         has_page = WEB in written or (folder / FILES[WEB]).exists()
         rejected = _rejected(report, config, written, has_page)
@@ -103,7 +105,7 @@ def _write_files(
     model: keras.Model,
     pipeline: Pipeline,
     config: ExportConfig,
-    calibration: np.ndarray | Dataset | None,
+    calibration: "ArrayLike | Iterable[ArrayLike] | Dataset | None",
 ) -> dict[str, pathlib.Path]:
     """Writes the requested kinds into a folder; returns their paths by kind."""
     if calibration is not None and "tflite-int8" not in config.kinds:
@@ -127,29 +129,15 @@ def _write_files(
 
 
 def _calibration_batches(
-    pipeline: Pipeline, calibration: np.ndarray | Dataset | None
+    pipeline: Pipeline, calibration: "ArrayLike | Iterable[ArrayLike] | Dataset | None"
 ) -> Sequence[np.ndarray]:
     # All read before the converter runs, which would take an unreadable image for an error of its own.
     if calibration is not None and not isinstance(calibration, Dataset):
-        return [_check_calibration(calibration, pipeline.transform.spec)]
+        return list(calibration_batches(calibration, pipeline.transform.spec))
     if calibration is not None:
         pipeline = dataclasses.replace(pipeline, dataset=calibration)
     batches = pipeline.sample_batches(pipeline.dataset.train, _CALIBRATION_IMAGES, _BATCH)
     return [images.numpy() for images, _ in batches]
-
-
-def _check_calibration(images: np.ndarray, spec: InputSpec) -> np.ndarray:
-    images = np.asarray(images)
-    shape = (spec.size, spec.size, spec.channels)
-    if images.ndim != 4 or not len(images) or images.shape[1:] != shape:
-        raise UserError(
-            f"must be images of shape (N, {', '.join(map(str, shape))}).",
-            parameter="calibration",
-            value=str(images.shape),
-        )
-    if not (images.min() >= 0 and images.max() <= 255):  # NaN is neither
-        raise UserError("must hold pixels from 0 to 255.", parameter="calibration", value=images.dtype.name)
-    return images
 
 
 def _rejected(

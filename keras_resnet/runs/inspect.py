@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from keras_resnet._utils.environment import require_installed_backend
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture, PaperResult, paper_result
 from keras_resnet.runs.architecture import ArchitectureOptions
@@ -63,6 +64,7 @@ def inspect(config: InspectConfig | None = None, **fields: Any) -> Summary:
         UserError: there is no such architecture, or it does not take images of that size.
     """
     config = make_config(InspectConfig, config, fields)
+    require_installed_backend()
     architecture = config.resolve()
     size = architecture.default_size if config.image_size is None else config.image_size
     if size < architecture.total_stride:

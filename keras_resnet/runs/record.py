@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_resnet._utils.atomic import atomic_write, check_writable
 from keras_resnet._utils.fingerprint import canonical, describe_differences, fingerprint
+from keras_resnet._utils.lock import LOCK
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
@@ -202,7 +203,7 @@ class RunFolder:
             )
         for folder in (self.path.parent, self.path):
             check_writable(folder, "output_dir")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or all(path.name == LOCK for path in self.path.iterdir()):
             return
         record = read_record(self.path)
         if record is None:

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from keras_resnet._utils.environment import require_tensorflow_backend
+from keras_resnet._utils.lock import lock_folder
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
@@ -171,6 +173,7 @@ class Run:
         Raises:
             UserError: dataset, views and model do not fit each other; an image cannot be decoded.
         """
+        require_tensorflow_backend()
         from keras_resnet.evaluation.evaluator import evaluate
 
         found = self.dataset if dataset is None and options is None else self.load_dataset(dataset, options)
@@ -211,8 +214,9 @@ class Run:
             options: how the dataset is loaded.
 
         Raises:
-            UserError: a kind is unknown, or the dataset does not fit the run.
+            UserError: a kind is unknown, the dataset does not fit the run, or another process writes to it.
         """
+        require_tensorflow_backend()
         from keras_resnet.export.config import ExportConfig
         from keras_resnet.runs.export_run import export_run
 
@@ -226,7 +230,7 @@ class Run:
         config.check()
         found = self.dataset if dataset is None and options is None else self.load_dataset(dataset, options)
         pipeline = self.pipeline(found, options)
-        with pipeline.decode_errors.translate():
+        with lock_folder(self.path), pipeline.decode_errors.translate():
             report = export_run(self.path, self.record, self.model, pipeline, config, calibration=calibration)
         self.__dict__["report"] = report
         return report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.environment import prepare
+from keras_resnet._utils.lock import lock_folder
 from keras_resnet._utils.progress import format_seconds
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import remove_exports
@@ -18,6 +19,7 @@ from keras_resnet.runs.options import make_config
 from keras_resnet.runs.record import CURVES, HISTORY, MODEL, TENSORBOARD, load_finished_run
 from keras_resnet.runs.resolve import TrainJob, resolve
 from keras_resnet.runs.run import Run
+from keras_resnet.training.cluster import CLUSTER_STRATEGIES, find_cluster
 
 if TYPE_CHECKING:
     import keras
@@ -52,16 +54,28 @@ def train(
         The finished run. Exported files that lost more than `max_accuracy_drop` are in `run.report.rejected`.
 
     Raises:
-        UserError: the configuration cannot be used, or the loss became NaN or infinite.
+        UserError: the configuration cannot be used, another process trains this run, or the loss became NaN
+            or infinite.
         Interrupted: by SIGINT or SIGTERM; the state was saved, and the same call resumes.
     """
     config = make_config(TrainConfig, config, fields)
     if resume not in RESUME:
         raise UserError(f"must be one of {', '.join(RESUME)}.", parameter="resume", value=resume)
     job = resolve(config)
+    cluster = find_cluster() if config.strategy in CLUSTER_STRATEGIES else None
     environment = prepare()
+    job.folder.check()
+    # All workers of a cluster share the folder, and only the chief writes to it.
+    is_chief = cluster is None or cluster.is_chief
+    with lock_folder(job.folder.path, "run_name") if is_chief else contextlib.nullcontext():
+        return _train_in_folder(job, environment, resume, callbacks or ())
+
+
+def _train_in_folder(
+    job: TrainJob, environment: str, resume: str, callbacks: "Sequence[keras.callbacks.Callback]"
+) -> Run:
+    """Trains in the run's folder, which no other process uses."""
     folder = job.folder
-    folder.check()
     results = folder.results()
     if results is not None and resume != "never":
         _LOG.info(
@@ -83,7 +97,7 @@ def train(
     built = build(job)
     if built.worker.is_chief:
         _start(job, built, environment, again=resume == "never")
-    state = _train(job, built, callbacks or ())
+    state = _train(job, built, callbacks)
     if built.worker.is_chief:
         _finish(job, built, state)
     _wait_for_chief(built)
@@ -188,7 +202,7 @@ def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
     model = built.build(policy="float32", drop_path=0.0)
     for layer in model.layers:  # by name: a model with dropped paths has further layers
         layer.set_weights(built.model.get_layer(layer.name).get_weights())
-    validation_error = state.history["val_error"][-1]
+    validation_error = state.validation["val_error"]
     if job.config.precise_bn:
         validation_error = recompute_statistics(model, pipeline, job.config.precise_bn)
     with atomic_write(folder / MODEL) as written:

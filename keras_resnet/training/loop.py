@@ -5,12 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
+from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.surgery import zero_gamma
+from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
+from keras_resnet.training.datasets import as_batches
 from keras_resnet.training.engines.tensorflow import Metric, StepFunctions, check_unfreeze, metric_names
 from keras_resnet.training.input import ResumableData, as_resumable_data, with_batch_augment
 from keras_resnet.training.recipes import Recipe, get_recipe
@@ -21,8 +25,8 @@ from keras_resnet.weights.names import parse_layer_name
 
 def train(
     model: keras.Model,
-    train_data: ResumableData | tf.data.Dataset,
-    validation_data: tf.data.Dataset,
+    train_data: "ResumableData | tf.data.Dataset | tuple[ArrayLike, ArrayLike]",
+    validation_data: "tf.data.Dataset | tuple[ArrayLike, ArrayLike]",
     recipe: Recipe | str,
     *,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
@@ -44,9 +48,10 @@ def train(
     Args:
         model: a flat Functional model that returns class probabilities; trained in place.
         train_data: one epoch of batches (images, labels) of the recipe's `batch_size`, or a `ResumableData`,
-            which can start at any step. Labels are integers (N,), or probabilities (N, classes) for a recipe
-            without `batch_augment`.
-        validation_data: batches (images, integer labels), of this worker; each image counts once.
+            which can start at any step; or a pair of arrays, of which each epoch makes batches in another
+            order. Images are cast to the dtype of the model's input. Labels are integers (N,) or (N, 1), or
+            probabilities (N, classes), such as one-hot labels, for a recipe without `batch_augment`.
+        validation_data: batches (images, labels) of this worker, or a pair of arrays; each image counts once.
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
         metrics: functions (integer labels, probabilities) -> one value per image, as those of keras.metrics.
@@ -69,9 +74,13 @@ def train(
             cannot take the recipe.
         Interrupted: SIGINT or SIGTERM was received; the state was saved.
     """
+    require_tensorflow_backend()
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
-    data = as_resumable_data(train_data, recipe.batch_size)
+    callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
+    batches = as_batches(train_data, model, "train_data", recipe.batch_size)
+    data = as_resumable_data(batches, recipe.batch_size)
+    validation = as_batches(validation_data, model, "validation_data")
     augmented = with_batch_augment(data, recipe.batch_augment, model.outputs[0].shape[-1], seed)
     checkpoint = None
     if checkpoints is not None:
@@ -97,10 +106,10 @@ def train(
             jit_compile=jit_compile,
             rematerialize=rematerialize,
         )
-        trainer = Trainer(model, steps, augmented, validation_data, recipe, checkpoints, max_rollbacks)
+        trainer = Trainer(model, steps, augmented, validation, recipe, checkpoints, max_rollbacks)
         trainer.resume(checkpoint)
         del checkpoint  # as large as all variables
-        trainer.run([ProgressBar()] if callbacks is None else list(callbacks))
+        trainer.run(callbacks)
     return trainer.state
 
 

@@ -33,6 +33,17 @@ class CoupledSGD(keras.optimizers.SGD):
         super().__init__(learning_rate=learning_rate, momentum=momentum, name=name, **kwargs)
         self.l2 = l2
         self.weight_decay_on = weight_decay_on
+        self.learning_rate_changes = 0
+
+    @property
+    def learning_rate(self):
+        """The learning rate; `learning_rate_changes` counts how often it was set, to the same value too."""
+        return keras.optimizers.SGD.learning_rate.fget(self)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self.learning_rate_changes += 1
+        keras.optimizers.SGD.learning_rate.fset(self, value)
 
     def update_step(self, gradient, variable, learning_rate):
         # Python operators, not keras.ops, and one kernel for velocity and weight: a model has hundreds of

@@ -24,6 +24,7 @@ class LearningRate:
         warming_up: whether the training error has not yet fallen below the recipe's `warmup_error`.
         mean_error: moving average of the training error, 0..1.
         factor: of the schedule; lowered when training diverges.
+        callback_rate: learning rate that a callback has set, which replaces the schedule; None: none has.
     """
 
     recipe: dataclasses.InitVar[Recipe]
@@ -34,6 +35,7 @@ class LearningRate:
     warming_up: bool = True
     mean_error: float = 1.0
     factor: float = 1.0
+    callback_rate: float | None = None
 
     def __post_init__(self, recipe: Recipe, steps_per_epoch: int):
         self._recipe = recipe
@@ -42,6 +44,8 @@ class LearningRate:
 
     def at(self, step: int) -> float:
         """Returns the learning rate of a step, counted from 0."""
+        if self.callback_rate is not None:
+            return self.callback_rate
         recipe = self._recipe
         rate = recipe.learning_rate * self.factor
         if step < self._warmup_steps:
@@ -67,8 +71,16 @@ class LearningRate:
             self.best_error, self.num_bad_epochs = error, 0
             return False
         self.num_bad_epochs += 1
-        if self._recipe.schedule != "plateau" or self.num_bad_epochs < self._recipe.patience:
+        if self.callback_rate is not None or self._recipe.schedule != "plateau":
+            return False
+        if self.num_bad_epochs < self._recipe.patience:
             return False
         self.num_bad_epochs = 0
         self.num_drops, before = min(self.num_drops + 1, _MAX_DROPS), self.num_drops
         return self.num_drops > before
+
+    def lower(self, factor: float) -> None:
+        """Multiplies the learning rate of all further steps."""
+        self.factor *= factor
+        if self.callback_rate is not None:
+            self.callback_rate *= factor

@@ -16,6 +16,9 @@ class TrainState:
         best_step: the step at which it was measured.
         rollbacks: how often training has gone back to a checkpoint because it diverged.
         seconds: of training so far, over all calls.
+        stopped: whether a callback has ended the training (`model.stop_training`).
+        validation: of the weights that the training has ended with, `val_loss`, `val_error` and the metrics:
+            the last values of the history, unless a callback has put back those of another epoch.
     """
 
     step: int = 0
@@ -25,3 +28,5 @@ class TrainState:
     best_step: int | None = None
     rollbacks: int = 0
     seconds: float = 0.0
+    stopped: bool = False
+    validation: dict[str, float] = dataclasses.field(default_factory=dict)

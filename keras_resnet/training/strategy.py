@@ -2,18 +2,16 @@
 
 import contextlib
 import functools
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.cluster import CLUSTER_STRATEGIES, EXAMPLE, Cluster, find_cluster, tasks_of
 from keras_resnet.training.signals import Interrupted
 
-_EXAMPLE = '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}'
 # What TensorFlow raises when another worker is gone.
 _LOST = (
     tf.errors.AbortedError,
@@ -26,7 +24,6 @@ _LOST = (
 )
 # EX_TEMPFAIL of sysexits.h: try again.
 _TEMPORARY_FAILURE = 75
-_TASKS = ("chief", "worker")
 
 
 class WorkerInfo(NamedTuple):
@@ -54,16 +51,16 @@ def make_strategy(kind: str = "auto", devices: Sequence[str] = ()) -> tf.distrib
     Raises:
         UserError: no machines are listed, TF_CONFIG is malformed, or TensorFlow is already running.
     """
-    resolver = _cluster() if kind in ("auto", "multi_worker") else None
-    if kind == "multi_worker" or (kind == "auto" and resolver is not None and not devices):
-        if resolver is None:
+    cluster = find_cluster() if kind in CLUSTER_STRATEGIES else None
+    if kind == "multi_worker" or (kind == "auto" and cluster is not None and not devices):
+        if cluster is None:
             raise UserError(
-                f"needs a list of the machines; set TF_CONFIG on each of them, such as {_EXAMPLE}, or start "
+                f"needs a list of the machines; set TF_CONFIG on each of them, such as {EXAMPLE}, or start "
                 "the processes by srun with several tasks.",
                 parameter="strategy",
                 value="multi_worker",
             )
-        return _multi_worker(resolver)
+        return _multi_worker(cluster)
     if kind == "none":
         return tf.distribute.get_strategy()
     devices = tuple(devices) or tuple(device.name for device in tf.config.list_logical_devices("GPU"))
@@ -74,7 +71,7 @@ def worker_info(strategy: tf.distribute.Strategy) -> WorkerInfo:
     """Returns which of the strategy's workers this process is."""
     resolver = strategy.cluster_resolver
     spec = resolver.cluster_spec().as_dict() if resolver else {}
-    tasks = _tasks(spec)
+    tasks = tasks_of(spec)
     if len(tasks) < 2:
         return WorkerInfo(0, 1)
     return WorkerInfo(tasks.index((resolver.task_type, resolver.task_id)), len(tasks))
@@ -124,49 +121,31 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def _multi_worker(resolver: Any) -> tf.distribute.Strategy:
+def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_resolver(cluster))
     except RuntimeError as error:
         raise UserError(
             f"must be set up before TensorFlow computes anything ({error}).",
             parameter="strategy",
             value="multi_worker",
         ) from error
+    except tf.errors.OpError as error:
+        # Its own server, before it has tried to reach any other task.
+        raise UserError(
+            f"This task cannot listen on {cluster.address or 'its port'} ({error.message.splitlines()[0]}): "
+            "another process uses the port, or the host is not this machine.",
+            value=cluster.source,
+        ) from error
 
 
-def _cluster() -> Any:
-    """Returns a resolver of the machines listed in the environment, or None for fewer than two."""
-    if os.environ.get("TF_CONFIG"):
-        try:
-            config = json.loads(os.environ["TF_CONFIG"])
-            cluster, task = config["cluster"], config["task"]
-            tasks = _tasks(cluster)
-            known = (task["type"], int(task["index"])) in tasks
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"must be JSON with a cluster and a task, such as {_EXAMPLE}.",
-                value=f"TF_CONFIG={os.environ['TF_CONFIG']}",
-            ) from error
-        if not known:
-            listed = ", ".join(f"{kind} {index}" for kind, index in tasks)
-            raise UserError(
-                f"The task {task['type']} {task['index']} is not in the cluster: {listed or 'no tasks'}.",
-                value=f"TF_CONFIG={os.environ['TF_CONFIG']}",
-            )
-        return tf.distribute.cluster_resolver.TFConfigClusterResolver() if len(tasks) > 1 else None
-    count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
-    if count > 1:
-        # SLURM decides which GPUs a task may use; these numbers only give each task of a node its own port.
-        return tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=count, gpus_per_task=1, auto_set_gpu=False
-        )
-    return None
-
-
-def _tasks(cluster: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
-    """Returns type and index of each machine's task, the chief first."""
-    return [(kind, index) for kind in _TASKS for index in range(len(cluster.get(kind, ())))]
+def _resolver(cluster: Cluster) -> Any:
+    if cluster.source == "TF_CONFIG":
+        return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    # SLURM decides which GPUs a task may use; these numbers only give each task of a node its own port.
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=len(cluster.tasks), gpus_per_task=1, auto_set_gpu=False
+    )
 
 
 def synchronize_batch_norm(model: keras.Model) -> None:

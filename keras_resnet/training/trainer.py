@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import keras
@@ -16,6 +17,12 @@ import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import stages
+from keras_resnet.training.callbacks.state import (
+    States,
+    callback_states,
+    restore_callback_states,
+    split_arrays,
+)
 from keras_resnet.training.checkpoint import Checkpoint, Checkpoints, check_arrays
 from keras_resnet.training.engines.tensorflow import StepFunctions
 from keras_resnet.training.input import EvaluationData, ResumableData, check_batch_size
@@ -66,6 +73,9 @@ class Trainer:
         self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
         self._learning_rate = LearningRate(recipe, train_data.steps_per_epoch)
         self._last_rate: float | None = None
+        self._rate_in_optimizer = (0, 0.0)  # changes of it, and its value, as of the last look
+        self._callbacks: Sequence[keras.callbacks.Callback] = ()
+        self._callback_states: tuple[States, dict[str, np.ndarray]] = ({}, {})  # of the checkpoint
         self._phases = recipe.phases(train_data.steps_per_epoch)
         self._stage: str | None = None  # from which on is trained
         self._batches: Iterator | None = None
@@ -98,25 +108,28 @@ class Trainer:
         # What Keras' callbacks look for in a model.
         model.optimizer, model.stop_training = self._steps.optimizer, False
         try:
+            self._callbacks = callbacks
             callback_list = keras.callbacks.CallbackList(
                 callbacks,
                 model=model,
                 epochs=self._epochs,
                 steps=self._data.steps_per_epoch,
+                verbose=1,
                 history=self.state.history,
             )
             with catch_stop_signals() as self._stop_request:
                 self._start = time.monotonic() - self.state.seconds
                 self._set_learning_rate()
-                callback_list.on_train_begin()
-                if self.state.step < self._total_steps:
+                with self._keep_learning_rate(self.state.step > 0):
+                    callback_list.on_train_begin()
+                self._restore_callbacks()
+                if self.state.step < self._total_steps and not self.state.stopped:
                     self._start_batches()  # before the first checkpoint: they may not fit the recipe
                 if self.state.step == 0:
                     self._save()
-                while self.state.step < self._total_steps and not model.stop_training:
+                while self.state.step < self._total_steps and not self.state.stopped:
                     self._epoch(callback_list)
-                with self._averaged_weights():
-                    callback_list.on_train_end()
+                self._end(callback_list)
                 self.state.seconds = time.monotonic() - self._start
                 if self._stop_request and self._worker.workers == 1:
                     self._stop()  # received after the last step; what follows training has not begun
@@ -131,14 +144,16 @@ class Trainer:
         epoch = self.state.step // per_epoch
         last = min((epoch + 1) * per_epoch, self._total_steps)
         callback_list.params["history"] = self.state.history  # another one after a rollback
-        callback_list.on_epoch_begin(epoch)
+        with self._keep_learning_rate(self.state.step % per_epoch > 0):
+            callback_list.on_epoch_begin(epoch)
         throughput = Throughput()
         while self.state.step < last:
             if self._set_phase():
                 throughput = Throughput()  # its first step is traced
             number = self.state.step - epoch * per_epoch
-            rate = self._set_learning_rate()
+            self._set_learning_rate()
             callback_list.on_train_batch_begin(number)
+            rate = self._set_learning_rate()
             with throughput.waiting():
                 images, labels = self._next_batch()
             with handle_lost_workers(self._strategy):
@@ -152,7 +167,7 @@ class Trainer:
             speed = throughput.after_step(sums[-1])
             logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
             callback_list.on_train_batch_end(number, logs)
-            if self.state.step == last:
+            if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
                 self._stop()
@@ -164,13 +179,13 @@ class Trainer:
                 f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
             )
         self._end_epoch(epoch, rate, callback_list)
-        if stop and self.state.step < self._total_steps:
+        if stop and not self.state.stopped and self.state.step < self._total_steps:
             self._stop()
 
     def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
         """Validates, updates the history and the schedule, saves, and calls the callbacks."""
         state = self.state
-        logs = {**_means(state.sums), **self._validate(), "learning_rate": rate}
+        logs = {**_means(state.sums), **self._validate(callback_list), "learning_rate": rate}
         for name, value in logs.items():
             state.history.setdefault(name, []).append(value)
         state.sums = {}
@@ -183,15 +198,50 @@ class Trainer:
             )
         # Already here, so that its note is logged before the phase and not an epoch later.
         self._set_phase()
-        # Before the callbacks, which may raise. What they write, a resumed training writes again.
-        self._save()
-        with self._averaged_weights():
-            callback_list.on_epoch_end(epoch, logs)
+        try:
+            with self._averaged_weights():
+                callback_list.on_epoch_end(epoch, logs)
+            state.stopped = bool(self._model.stop_training)
+        finally:
+            # With the learning rate that callbacks have set, and with what they remember; also where one has
+            # raised. What they write, a resumed training writes again.
+            self._save()
         # After the callbacks: a note would break the progress bar.
         for note in self._notes:
             if self._worker.is_chief:
                 _LOG.info("%s", note)
         self._notes.clear()
+
+    def _end(self, callback_list: keras.callbacks.CallbackList) -> None:
+        """Calls the callbacks for the last time, and validates what they leave if they change the weights."""
+        self.state.validation = {
+            name: values[-1] for name, values in self.state.history.items() if name.startswith("val_")
+        }
+        with self._averaged_weights():
+            before = self._digest_weights()
+            callback_list.on_train_end({name: values[-1] for name, values in self.state.history.items()})
+            changed = self._digest_weights() != before
+        if self._worker.workers > 1:
+            changed = all_reduce_sum(self._strategy, float(changed)) > 0
+        if changed:
+            self.state.validation = self._validate()
+            if self._worker.is_chief:
+                _LOG.info(
+                    "A callback has put other weights into the model at the end: validation error %.2f%%.",
+                    100 * self.state.validation["val_error"],
+                )
+
+    def _digest_weights(self) -> bytes:
+        digest = hashlib.sha256()
+        if self._callbacks:
+            for weight in self._model.weights:
+                digest.update(np.ascontiguousarray(weight.numpy()).data)
+        return digest.digest()
+
+    def _restore_callbacks(self) -> None:
+        """Sets callbacks to the checkpoint's state, after they have reset themselves for a new training."""
+        restore_callback_states(self._callbacks, *self._callback_states)
+        self._callback_states = ({}, {})
 
     def _start_batches(self) -> None:
         """Starts the training data at the current step, and checks the first batch.
@@ -211,11 +261,50 @@ class Trainer:
         return next(self._batches)
 
     def _set_learning_rate(self) -> float:
-        """Sets the learning rate when the schedule changes it, and only then: callbacks may set it too."""
+        """Sets the learning rate of the next step, and returns it."""
+        self._adopt_learning_rate()
         rate = self._learning_rate.at(self.state.step)
         if rate != self._last_rate:
             self._steps.optimizer.learning_rate = self._last_rate = rate
+            self._rate_in_optimizer = self._look_at_learning_rate()
         return rate
+
+    def _adopt_learning_rate(self) -> None:
+        """Replaces the schedule by the learning rate that a callback has set, if one has since the last look.
+
+        As under `fit`, it then holds until a callback sets another.
+        """
+        found = self._look_at_learning_rate()
+        if self._last_rate is None or found == self._rate_in_optimizer:
+            return  # no callback has been called since it was made or restored, or none has set it
+        if self._learning_rate.callback_rate is None:
+            self._notes.append(
+                f"A callback has set the learning rate to {found[1]:.3g} after step {self.state.step:,}; the "
+                "recipe's schedule is not followed from here on."
+            )
+        self._rate_in_optimizer = found
+        self._learning_rate.callback_rate = self._last_rate = found[1]
+
+    def _look_at_learning_rate(self) -> tuple[int, float]:
+        optimizer = self._steps.optimizer
+        rate = optimizer.learning_rate
+        if self._model.optimizer is not optimizer or not isinstance(rate, keras.Variable):
+            raise UserError(
+                "One has replaced the optimizer, or set its learning rate to a schedule, which a training in "
+                "progress cannot follow; set optimizer.learning_rate to a number, whenever it changes.",
+                parameter="callbacks",
+            )
+        changes = getattr(optimizer, "inner_optimizer", optimizer).learning_rate_changes
+        return changes, float(rate.numpy())
+
+    @contextlib.contextmanager
+    def _keep_learning_rate(self, resumed: bool) -> Iterator[None]:
+        """Undoes what callbacks do to the learning rate, where they have done it before the checkpoint."""
+        before = self._learning_rate.callback_rate
+        yield
+        if resumed and self._look_at_learning_rate() != self._rate_in_optimizer:
+            self._learning_rate.callback_rate = before
+            self._last_rate = None
 
     def _set_phase(self) -> bool:
         """Freezes and unfreezes what the recipe says for the next step; returns whether that is a change."""
@@ -228,7 +317,7 @@ class Trainer:
         self._stage = stage
         known = stages(self._model)
         trained = ", ".join(known[known.index(stage) :])
-        self._notes.append(f"Trained after step {self.state.step:,}: {trained}.")
+        self._notes.append(f"From step {self.state.step + 1:,} on, trained: {trained}.")
         return True
 
     def _record(self, sums: list[float]) -> None:
@@ -239,17 +328,23 @@ class Trainer:
         self._learning_rate.after_step(sums[1] / sums[-1])
         self.state.step += 1
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, callback_list: keras.callbacks.CallbackList | None = None) -> dict[str, float]:
         """Returns the means over the validation images, with the averaged weights where there are any."""
+        callback_list = callback_list or keras.callbacks.CallbackList()
         totals = [0.0] * (len(self._steps.names) + 1)
+        means: dict[str, float] = {}
         with self._averaged_weights():
-            for batch in self._validation:
+            callback_list.on_test_begin()
+            for number, batch in enumerate(self._validation):
+                callback_list.on_test_batch_begin(number)
                 with handle_lost_workers(self._strategy):
                     sums = self._steps.test_step(*batch)
                 if not sums[-1]:
                     break
                 totals = [one + other for one, other in zip(totals, sums, strict=True)]
-        means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
+                means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
+                callback_list.on_test_batch_end(number, means)
+            callback_list.on_test_end(means)
         return {f"val_{name}": value for name, value in means.items()}
 
     @contextlib.contextmanager
@@ -268,7 +363,11 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None:
             variables = self._steps.variables
-            check_arrays(checkpoint, {name: tuple(variable.shape) for name, variable in variables.items()})
+            arrays, callback_arrays = split_arrays(checkpoint.arrays)
+            check_arrays(
+                dataclasses.replace(checkpoint, arrays=arrays),
+                {name: tuple(variable.shape) for name, variable in variables.items()},
+            )
             try:
                 state = TrainState(**checkpoint.meta["state"])
                 learning_rate = LearningRate(
@@ -281,7 +380,8 @@ class Trainer:
                     value=checkpoint.path,
                 ) from error
             for name, variable in variables.items():
-                variable.assign(checkpoint.arrays[name])
+                variable.assign(arrays[name])
+            self._callback_states = checkpoint.meta.get("callbacks", {}), callback_arrays
             self.state, self._learning_rate = state, learning_rate
         self._batches = self._last_rate = None
         if self._worker.workers > 1:
@@ -291,13 +391,16 @@ class Trainer:
         """Writes a checkpoint, unless the last step made the weights NaN, which only the next loss shows."""
         if self._checkpoints is None or not self._worker.is_chief or not self._weights_are_finite():
             return False
+        self._adopt_learning_rate()
         self.state.seconds = time.monotonic() - self._start
+        states, callback_arrays = callback_states(self._callbacks)
         meta = {
             "state": dataclasses.asdict(self.state),
             "learning_rate": dataclasses.asdict(self._learning_rate),
+            "callbacks": states,
         }
         arrays = {name: variable.numpy() for name, variable in self._steps.variables.items()}
-        return self._checkpoints.save(self.state.step, arrays, meta, self.state.best_step)
+        return self._checkpoints.save(self.state.step, arrays | callback_arrays, meta, self.state.best_step)
 
     def _weights_are_finite(self) -> bool:
         return all(np.isfinite(weight.numpy()).all() for weight in self._steps.trained.trainable_variables)
@@ -326,7 +429,7 @@ class Trainer:
             UserError: there is none, or no rollback is left.
         """
         last = None if self._checkpoints is None else self._checkpoints.last
-        step, rollbacks, factor = self.state.step, self.state.rollbacks, self._learning_rate.factor
+        step, rollbacks, before = self.state.step, self.state.rollbacks, self._learning_rate
         problem = f"Loss is NaN or infinite at step {step + 1:,} (learning_rate={rate:.3g})"
         checkpoint = None
         if rollbacks < self._max_rollbacks and self._checkpoints is not None:
@@ -343,7 +446,11 @@ class Trainer:
                 value=self._recipe.learning_rate,
             )
         self._restore(checkpoint)
-        self.state.rollbacks, self._learning_rate.factor = rollbacks + 1, factor * _ROLLBACK_FACTOR
+        self._restore_callbacks()
+        self.state.rollbacks = rollbacks + 1
+        self._learning_rate.factor = before.factor
+        self._learning_rate.lower(_ROLLBACK_FACTOR)
+        self._set_learning_rate()
         _LOG.warning(
             "%s. Going back to step %s with a tenth of the learning rate.", problem, f"{self.state.step:,}"
         )

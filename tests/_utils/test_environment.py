@@ -1,6 +1,13 @@
+import json
 import os
 import subprocess
 import sys
+
+import pytest
+from helpers.errors import refused
+
+from keras_resnet._utils import environment
+from keras_resnet._utils.environment import require_installed_backend, require_tensorflow_backend
 
 _SCRIPT = "from keras_resnet._utils.environment import prepare; print(prepare())"
 
@@ -20,3 +27,54 @@ def test_variables_of_the_environment_stay():
 
 def test_training_turns_onednn_on():
     assert "TF_ENABLE_ONEDNN_OPTS=1" in _prepared()
+
+
+@pytest.fixture
+def before_keras(monkeypatch, tmp_path):
+    """As if Keras were not imported yet, and its folder of settings were this one."""
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "numpy", "openvino", "tensorflw", "TensorFlow"])
+def test_another_backend_of_keras_is_refused(monkeypatch, before_keras, backend):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with refused(None, f"KERAS_BACKEND={backend}"):
+        require_tensorflow_backend()
+
+
+def test_so_is_that_of_keras_settings(monkeypatch, before_keras):
+    require_tensorflow_backend()
+    (before_keras / "keras.json").write_text(json.dumps({"backend": "torch"}))
+    with refused(None, "KERAS_BACKEND=torch"):
+        require_tensorflow_backend()
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    require_tensorflow_backend()
+    (before_keras / "keras.json").write_text("{")
+    monkeypatch.delenv("KERAS_BACKEND")
+    require_tensorflow_backend()
+
+
+def test_models_need_a_backend_that_is_installed(monkeypatch, before_keras):
+    installed = ["tensorflow", "jax"]
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: name in installed or None)
+    for backend in ("tensorflow", "jax"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        require_installed_backend()
+    for backend in ("torch", "openvino", "tensorflw"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        with refused(None, f"KERAS_BACKEND={backend}"):
+            require_installed_backend()
+
+
+def test_and_that_of_a_keras_that_is_imported(monkeypatch):
+    class Keras:
+        class config:
+            backend = staticmethod(lambda: "jax")
+
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setitem(sys.modules, "keras", Keras)
+    with refused(None, "KERAS_BACKEND=jax"):
+        require_tensorflow_backend()

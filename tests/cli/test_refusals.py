@@ -75,7 +75,7 @@ REFUSALS = [
     ("evaluate", "There is no model to evaluate"),
     ("evaluate nothing.keras", "nothing.keras"),
     ("evaluate pyproject.toml", "--dataset"),
-    ("evaluate pyproject.toml pyproject.toml", "pyproject.toml is given twice"),
+    ("evaluate pyproject.toml pyproject.toml", "pyproject.toml"),
     ("evaluate pyproject.toml --views=all", "--views=all"),
     ("evaluate pyproject.toml --scales=224", "--scales=224"),
     ("evaluate pyproject.toml --views=multi_scale --scales=big", "--scales=big"),

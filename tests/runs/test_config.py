@@ -5,12 +5,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers.errors import refused
 
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.models.architectures import IMAGENET, cifar_architecture
 from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.evaluate import EvaluateConfig
 from keras_resnet.runs.provenance import command_of
 from keras_resnet.training.recipes import RECIPES
 
@@ -98,3 +100,11 @@ def test_a_configuration_costs_neither_keras_nor_tensorflow():
 def test_it_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().depth = 3
+
+
+@pytest.mark.parametrize("value", [(np.zeros((2, 8, 8, 1)), np.zeros(2)), [1], 3, {"train": 1}])
+@pytest.mark.parametrize("kind", [TrainConfig, EvaluateConfig])
+def test_arrays_are_no_dataset_yet(kind, value):
+    with refused("dataset", None) as caught:
+        kind(dataset=value)
+    assert "from_arrays" in caught.value.reason

@@ -11,6 +11,7 @@ import tensorflow as tf
 from helpers.errors import refused
 
 import keras_resnet
+from keras_resnet._utils.lock import lock_folder
 from keras_resnet.cli.main import main
 from keras_resnet.data.sources import digits
 from keras_resnet.runs import train as module
@@ -198,3 +199,17 @@ def test_another_text_of_a_recipe_does_not_make_another_run(tmp_path):
     run = keras_resnet.train(recipe=mended, resume="must", **options)
     assert len(run.history["loss"]) == 3
     assert json.loads((run.path / "run.json").read_text())["metadata"]["recipe"]["reference"] == "a typo less"
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path):
+    with lock_folder(tmp_path / "run"), refused("run_name"):
+        keras_resnet.train(depth=8, output_dir=tmp_path, run_name="run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["auto", "multi_worker"])
+def test_a_malformed_list_of_machines_is_refused_before_anything_else(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    with refused(None, "TF_CONFIG={"):
+        keras_resnet.train(depth=8, output_dir=tmp_path, strategy=kind)
+    assert not list(tmp_path.iterdir())

@@ -297,11 +297,11 @@ def test_the_start_of_a_phase_is_logged(caplog):
     )
     train(_model(), _data(), _validation(), recipe, callbacks=[LineLogger()])
     lines = [line.split(":")[0] if "done" in line else line for line in caplog.messages]
-    assert [line for line in lines if line.startswith(("epoch", "Trained"))] == [
+    assert [line for line in lines if line.startswith(("epoch", "From"))] == [
         "epoch 1/3 done",
-        "Trained after step 0: head.",
-        "Trained after step 5: conv3, head.",
+        "From step 1 on, trained: head.",
+        "From step 6 on, trained: conv3, head.",
         "epoch 2/3 done",
         "epoch 3/3 done",
-        "Trained after step 12: conv1, conv2, conv3, head.",
+        "From step 13 on, trained: conv1, conv2, conv3, head.",
     ]

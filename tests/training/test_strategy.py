@@ -203,3 +203,16 @@ def test_a_single_worker_takes_no_error_for_a_lost_worker():
         handle_lost_workers(tf.distribute.get_strategy()),
     ):
         raise tf.errors.UnavailableError(None, None, "of something else")
+
+
+def test_a_port_in_use_is_refused(monkeypatch):
+    """By what TensorFlow raises, without the port."""
+
+    def busy(cluster_resolver):
+        raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", busy)
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 1}}))
+    with refused(None, "TF_CONFIG") as caught:
+        make_strategy()
+    assert "127.0.0.1:2" in caught.value.reason

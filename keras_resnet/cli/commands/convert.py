@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from keras_resnet._utils.environment import require_installed_backend
 from keras_resnet.cli.flags import config_from_flags, define
 from keras_resnet.runs.architecture import ArchitectureOptions
 
@@ -13,6 +14,7 @@ define(FLAGS, ArchitectureOptions, _FIELDS)
 
 def run(source: str, target: str) -> None:
     """Converts a file and prints what was written."""
+    require_installed_backend()
     from keras_resnet.weights import convert
 
     options = config_from_flags(FLAGS, ArchitectureOptions)

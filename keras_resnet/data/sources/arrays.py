@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +28,9 @@ def from_arrays(
 ) -> Dataset:
     """Makes a dataset of pixels and labels in memory.
 
-    Shapes: each split is a pair of images (N, H, W, 1 or 3) or (N, H, W), uint8, and labels (N,) or (N, 1),
-    integers from 0 on.
+    Shapes: each split is a pair of images (N, H, W, 1 or 3) or (N, H, W), whole pixels from 0 to 255, and
+    labels (N,) or (N, 1), integers from 0 on, or one-hot labels (N, classes). Lists and the arrays of other
+    libraries are taken as NumPy takes them.
 
     Args:
         train: images to train on, at least one of each class.
@@ -42,8 +43,8 @@ def from_arrays(
         hflip: whether an image flipped left to right still belongs to its class.
 
     Raises:
-        UserError: an array has another shape or type, a label is out of range or a class without training
-            images.
+        UserError: an array has another shape or type, pixels are scaled to 0..1 or have fractions, a label is
+            out of range or a class without training images.
     """
     splits = {"train": _checked("train", train)}
     for split, arrays in (("validation", validation), ("test", test)):
@@ -92,32 +93,77 @@ def split_from_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Spli
     return Split(name, len(images), read, lambda index: f"image {index} of {name}")
 
 
-def _checked(split: str, arrays: Arrays) -> Arrays:
+def _checked(split: str, arrays: Any) -> Arrays:
     """Returns images (N, H, W, C) uint8 and labels (N,) int64."""
+    if isinstance(arrays, tuple | list) and len(arrays) == 3:
+        raise UserError(
+            "has a third part, as fit takes for sample weights, which a training does not use; leave it out.",
+            parameter=split,
+        )
     try:
         images, labels = (np.asarray(array) for array in arrays)
     except (TypeError, ValueError) as error:
-        raise UserError("must be a pair of arrays, images and labels.", parameter=split) from error
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
         raise UserError(
-            "must have images of shape (N, H, W, 1 or 3) or (N, H, W), uint8 from 0 to 255; got "
-            f"{images.shape} of {images.dtype}.",
+            "must be a pair of arrays, images of one size and labels; training.train takes tf.data.",
             parameter=split,
-        )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise UserError(
-            f"must have labels of shape (N,) or (N, 1), integers; got {labels.shape} of {labels.dtype}.",
-            parameter=split,
-        )
+        ) from error
+    images, labels = _pixels(split, images), _integers(split, labels)
     if len(labels) != len(images):
         raise UserError(f"has {len(images)} images and {len(labels)} labels.", parameter=split)
     if labels.min() < 0:
         raise UserError(f"has the label {labels.min()}; labels count from 0.", parameter=split)
-    return images, labels.astype("int64")
+    return images, labels
+
+
+def _pixels(split: str, images: np.ndarray) -> np.ndarray:
+    """Returns (N, H, W, C) uint8, also from other types of numbers, where none changes."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if (
+        images.dtype.kind not in "iuf"
+        or images.ndim != 4
+        or images.shape[-1] not in (1, 3)
+        or not images.size
+    ):
+        raise UserError(
+            "must have images of shape (N, H, W, 1 or 3) or (N, H, W), pixels from 0 to 255; got "
+            f"{images.shape} of {images.dtype}.",
+            parameter=split,
+        )
+    if images.dtype == np.uint8:
+        return images
+    lowest, highest = images.min(), images.max()
+    if images.dtype.kind == "f" and lowest >= -1 and highest <= 1:
+        raise UserError(
+            f"has {images.dtype} images from {lowest:g} to {highest:g}, which are scaled already; the model "
+            "scales pixels itself: pass them as they were, from 0 to 255.",
+            parameter=split,
+        )
+    if not (lowest >= 0 and highest <= 255):  # NaN is neither
+        raise UserError(f"must have pixels from 0 to 255; got {lowest:g} to {highest:g}.", parameter=split)
+    pixels = images.astype("uint8")
+    if (pixels != images).any():
+        raise UserError(
+            f"has {images.dtype} images with fractions; a dataset holds whole pixels: round them.",
+            parameter=split,
+        )
+    return pixels
+
+
+def _integers(split: str, labels: np.ndarray) -> np.ndarray:
+    """Returns labels (N,) int64; one-hot vectors become the class that they mark."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    whole = labels.dtype.kind in "iu" or (labels.dtype.kind == "f" and (labels == np.floor(labels)).all())
+    if whole and labels.ndim == 1 and np.isfinite(labels).all():
+        return labels.astype("int64")
+    if whole and labels.ndim == 2 and (labels.sum(axis=1) == 1).all() and set(np.unique(labels)) <= {0, 1}:
+        return labels.argmax(axis=1)
+    raise UserError(
+        "must have labels of shape (N,) or (N, 1), integers, or one-hot labels of shape (N, classes); got "
+        f"{labels.shape} of {labels.dtype}.",
+        parameter=split,
+    )
 
 
 def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_resnet._utils.atomic import atomic_write, warn_if_not_written
+from keras_resnet._utils.fonts import fonts_for
 
 # Readable in grayscale and by the color-blind: the two lines differ in color, brightness and dashes.
 _STYLES = {
@@ -32,6 +33,13 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
         path: the file to write.
         title: of the plot.
     """
+    with fonts_for([title]):
+        figure = _draw(history, title)
+        with warn_if_not_written(path), atomic_write(path) as written:
+            figure.savefig(written, dpi=120)
+
+
+def _draw(history: Mapping[str, Sequence[float]], title: str) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title, parse_math=False)  # a dataset may be called $5
     drops = learning_rate_drops(history["learning_rate"])
@@ -52,8 +60,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike,
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left", fontsize=8)
-    with warn_if_not_written(path), atomic_write(path) as written:
-        figure.savefig(written, dpi=120)
+    return figure
 
 
 def _logarithmic(axes: Axes) -> None:

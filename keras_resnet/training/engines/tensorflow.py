@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
 from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.losses import cross_entropy, log_probabilities
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.strategy import local_replicas, worker_info
@@ -239,7 +240,8 @@ class StepFunctions:
 
     def _test_on_replica(self, images, labels, sample_weight):
         probabilities = self.trained(images, training=False)
-        sums = self._sums(_losses(labels, probabilities), labels, probabilities, sample_weight)
+        losses = cross_entropy(labels, log_probabilities(probabilities))
+        sums = self._sums(losses, labels, probabilities, sample_weight)
         return tf.concat([sums, [0.0]], axis=0)
 
     def _sums(self, losses, labels, probabilities, sample_weight):
@@ -320,7 +322,7 @@ def check_unfreeze(model: keras.Model, recipe: Recipe) -> None:
 
 
 def _losses(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    """Returns the cross-entropy of each image, (N,), from the softmax's logits where Keras knows them."""
+    """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite."""
     if len(labels.shape) == 2:
         return keras.losses.categorical_crossentropy(labels, probabilities)
     return keras.losses.sparse_categorical_crossentropy(labels, probabilities)

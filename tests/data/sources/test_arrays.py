@@ -75,12 +75,24 @@ def test_a_graph_that_reads_arrays_does_not_hold_them():
     [
         (None, "pair"),
         (IMAGES, "pair"),
-        ((IMAGES.astype("float32"), LABELS), "float32"),
+        ((IMAGES / 255, LABELS), "scaled"),
+        ((IMAGES / 127.5 - 1, LABELS), "scaled"),
+        ((IMAGES * 0.9, LABELS), "fractions"),
+        ((IMAGES.astype("int64") - 200, LABELS), "0 to 255"),
+        ((np.full(IMAGES.shape, np.nan), LABELS), "0 to 255"),
+        ((IMAGES > 9, LABELS), "bool"),
+        ((IMAGES.astype(str), LABELS), "<U3"),
+        (([IMAGES[0], IMAGES[1, :4]], LABELS[:2]), "one size"),
+        ((IMAGES, LABELS, np.ones(60)), "sample weights"),
+        (iter(IMAGES), "pair"),
         ((IMAGES[0, 0], LABELS), "(8, 3)"),
         ((IMAGES[..., :2], LABELS), "(60, 8, 8, 2)"),
         ((IMAGES[:0], LABELS[:0]), "(0, 8, 8, 3)"),
-        ((IMAGES, LABELS.astype("float32")), "float32"),
-        ((IMAGES, np.eye(60, dtype=int)), "(60, 60)"),
+        ((IMAGES, LABELS + 0.5), "float64"),
+        ((IMAGES, LABELS * np.nan), "float64"),
+        ((IMAGES, LABELS.astype(str)), "<U"),
+        ((IMAGES, np.full((60, 3), 1 / 3)), "(60, 3)"),
+        ((IMAGES, np.ones((60, 3), int)), "(60, 3)"),
         ((IMAGES, LABELS[1:]), "60 images and 59 labels"),
         ((IMAGES, LABELS - 1), "-1"),
         ((IMAGES, LABELS * 2), "'1'"),
@@ -118,3 +130,20 @@ def test_nothing_to_hold_out_is_refused():
     assert "validation" in caught.value.reason
     with refused("validation_fraction", 1.0):
         from_arrays((IMAGES, LABELS), validation_fraction=1.0)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (IMAGES.astype("float32"), LABELS.astype("float32")),
+        (IMAGES.astype("int64"), LABELS[:, np.newaxis]),
+        (IMAGES.tolist(), LABELS.tolist()),
+        (tf.constant(IMAGES), tf.one_hot(LABELS, 3)),
+        (IMAGES, np.eye(3, dtype="uint8")[LABELS]),
+    ],
+    ids=["float", "int64", "lists", "tensors", "one-hot"],
+)
+def test_the_same_images_and_labels_in_other_types_are_the_same_dataset(images, labels):
+    expected, found = (_pairs(from_arrays(pair).validation) for pair in ((IMAGES, LABELS), (images, labels)))
+    assert [label for _, label in found] == [label for _, label in expected]
+    np.testing.assert_array_equal([image for image, _ in found], [image for image, _ in expected])

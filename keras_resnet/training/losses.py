@@ -1,0 +1,46 @@
+"""The one definition of the loss that history and evaluation report. Imports TensorFlow for tensors only."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Where a model's file gives probabilities alone: the smallest normal float32. Below it is 0, as int8 files
+# give, whose loss is infinite.
+MIN_PROBABILITY = float(np.finfo("float32").tiny)
+
+
+def log_probabilities(outputs: "tf.Tensor") -> "tf.Tensor":
+    """Returns the logarithms of a model's probabilities, inside the graph that computes them.
+
+    Of a model that ends in a softmax they are exact, however small a probability is, for they are those of
+    the softmax's logits; of another they are cut off at `MIN_PROBABILITY`.
+
+    Shapes: (N, classes) -> (N, classes).
+    """
+    import tensorflow as tf
+
+    operation = None if tf.executing_eagerly() else outputs.op
+    if operation is not None and operation.type == "Softmax":
+        return tf.nn.log_softmax(operation.inputs[0])
+    return tf.math.log(tf.maximum(outputs, MIN_PROBABILITY))
+
+
+def cross_entropy(labels: "tf.Tensor", log_probabilities: "tf.Tensor") -> "tf.Tensor":
+    """Returns the cross-entropy of each image.
+
+    Shapes: integer labels (N,), or probabilities (N, classes), and (N, classes) -> (N,).
+    """
+    import tensorflow as tf
+
+    if len(labels.shape) == 2:
+        # A label of 0 counts nothing, even where the logarithm is infinite.
+        labels = tf.cast(labels, log_probabilities.dtype)
+        return -tf.reduce_sum(tf.math.multiply_no_nan(log_probabilities, labels), axis=-1)
+    labels = tf.cast(labels, tf.int64)
+    losses = -tf.gather(log_probabilities, labels, axis=-1, batch_dims=1)
+    # On a GPU, TensorFlow would return 0 for a label out of range.
+    in_range = (labels >= 0) & (labels < tf.shape(log_probabilities, labels.dtype)[-1])
+    return tf.where(in_range, losses, tf.constant(np.nan, losses.dtype))
