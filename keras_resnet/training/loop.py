@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
+from keras_resnet.models.head import count_classes
 from keras_resnet.models.surgery import zero_gamma
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
@@ -42,7 +43,8 @@ def train(
     raw weights in the model, never the averaged ones.
 
     Args:
-        model: a flat Functional model that returns class probabilities; trained in place.
+        model: a flat Functional classifier, trained in place. It returns probabilities or logits, or the
+            probability of the second of two classes by one sigmoid.
         train_data: one epoch of batches (images, labels) of the recipe's `batch_size`, or a `ResumableData`,
             which can start at any step. Labels are integers (N,), or probabilities (N, classes) for a recipe
             without `batch_augment`.
@@ -50,6 +52,7 @@ def train(
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
         metrics: functions (integer labels, probabilities) -> one value per image, as those of keras.metrics.
+            They get the softmax of logits, and both probabilities of a sigmoid.
         checkpoints: where the state is kept. Repeat the call to resume an interrupted training.
         gradient_accumulation_steps: number of parts in which a batch is computed, one after another, in less
             memory.
@@ -72,7 +75,7 @@ def train(
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
     data = as_resumable_data(train_data, recipe.batch_size)
-    augmented = with_batch_augment(data, recipe.batch_augment, model.outputs[0].shape[-1], seed)
+    augmented = with_batch_augment(data, recipe.batch_augment, count_classes(model), seed)
     checkpoint = None
     if checkpoints is not None:
         checkpoints.identify_training(

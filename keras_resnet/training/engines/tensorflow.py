@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
+from keras_resnet.models.head import LOGITS, SIGMOID, find_head
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.recipes import Recipe
@@ -40,7 +41,7 @@ class StepFunctions:
     phases hold the same variables.
 
     Args:
-        model: a flat Functional model that returns class probabilities; trained in place.
+        model: a flat Functional classifier, as of `training.train`; trained in place.
         recipe: for the optimizer, the moving average and what is unfrozen.
         gradient_accumulation_steps: number of parts in which a batch is computed one after another, their
             gradients summed before the weights change: a large batch in less memory. Batch norm normalizes
@@ -50,7 +51,7 @@ class StepFunctions:
         rematerialize: as in `BlockwiseModel`.
 
     Raises:
-        UserError: the recipe unfreezes a stage that the model does not have.
+        UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StepFunctions:
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
+        self._head = find_head(model)
         check_unfreeze(model, recipe)
         if recipe.unfreeze:
             freeze(model, recipe.unfreeze[-1][0])
@@ -191,8 +193,7 @@ class StepFunctions:
                 tf.GradientTape(watch_accessed_variables=False) as tape,
             ):
                 tape.watch([variable.value for variable in variables])
-                probabilities = self.trained(x, training=True)
-                losses = _losses(y, probabilities)
+                losses, probabilities = _losses(y, self.trained(x, training=True), self._head)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                     loss = self.optimizer.scale_loss(loss)
@@ -238,8 +239,8 @@ class StepFunctions:
         )
 
     def _test_on_replica(self, images, labels, sample_weight):
-        probabilities = self.trained(images, training=False)
-        sums = self._sums(_losses(labels, probabilities), labels, probabilities, sample_weight)
+        losses, probabilities = _losses(labels, self.trained(images, training=False), self._head)
+        sums = self._sums(losses, labels, probabilities, sample_weight)
         return tf.concat([sums, [0.0]], axis=0)
 
     def _sums(self, losses, labels, probabilities, sample_weight):
@@ -319,11 +320,32 @@ def check_unfreeze(model: keras.Model, recipe: Recipe) -> None:
             )
 
 
-def _losses(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    """Returns the cross-entropy of each image, (N,), from the softmax's logits where Keras knows them."""
+def _losses(labels: tf.Tensor, outputs: tf.Tensor, head: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the cross-entropy of each image, (N,), and its probabilities, (N, classes), both in float32.
+
+    Args:
+        labels: as of `StepFunctions.train_step`.
+        outputs: of the model.
+        head: what they are, as of `find_head`.
+    """
+    # Keras keeps the logits of a softmax or sigmoid with its result. The loss of a probability that was
+    # rounded to 0 would have no gradient.
+    logits = outputs if head == LOGITS else getattr(outputs, "_keras_logits", None)
+    logits = None if logits is None else tf.cast(logits, tf.float32)
+    outputs = tf.cast(outputs, tf.float32)
+    if head == SIGMOID:
+        targets = labels[:, 1:] if len(labels.shape) == 2 else labels[:, tf.newaxis]
+        losses = keras.losses.binary_crossentropy(
+            tf.cast(targets, tf.float32),
+            outputs if logits is None else logits,
+            from_logits=logits is not None,
+        )
+        return losses, tf.concat([1 - outputs, outputs], axis=1)
+    cross_entropy = keras.losses.sparse_categorical_crossentropy
     if len(labels.shape) == 2:
-        return keras.losses.categorical_crossentropy(labels, probabilities)
-    return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        cross_entropy = keras.losses.categorical_crossentropy
+    losses = cross_entropy(labels, outputs if logits is None else logits, from_logits=logits is not None)
+    return losses, tf.nn.softmax(outputs) if head == LOGITS else outputs
 
 
 def _computes_float16(model: keras.Model) -> bool:
