@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.head import head_operation, is_activation
 
 _GLOBAL_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
@@ -53,7 +54,8 @@ def grad_cam(
     tapped = _with_map_and_logits(model, layer or feature_layer(model))
     if not len(images):
         raise UserError("must be at least one image.", parameter="images", value=0)
-    indices = None if classes is None else _as_indices(classes, len(images), tapped.outputs[1].shape[-1])
+    units = tapped.outputs[1].shape[-1]
+    indices = None if classes is None else _as_indices(classes, len(images), max(units, 2))
 
     # A graph leaves out the gradients of filters, which are not needed: oneDNN crashes in that of a 1x1
     # convolution of stride 2 for one image.
@@ -62,6 +64,8 @@ def grad_cam(
         with tf.GradientTape() as tape:
             tape.watch(images)  # or a map in front of all weights would not be on the tape
             maps, logits = tapped(images, training=False)
+            if units == 1:  # of a sigmoid, whose two classes have opposite scores
+                logits = tf.concat([-logits, logits], axis=1)
             chosen = tf.argmax(logits, axis=1) if indices is None else indices
             scores = tf.gather(logits, chosen, axis=1, batch_dims=1)
         gradients = tape.gradient(scores, maps, unconnected_gradients="zero")
@@ -139,9 +143,9 @@ def _check_classifier(model: keras.Model) -> None:
 
 def _with_map_and_logits(model: keras.Model, layer: str) -> keras.Model:
     """Returns a copy in float32 from images to the output of the layer and to the logits."""
-    last = _producer(model.outputs[0])
+    last = head_operation(model.outputs[0])
     # A nested model or an operation at the end may contain a softmax.
-    if not hasattr(last, "activation") and not isinstance(last, keras.layers.Softmax):
+    if not hasattr(last, "activation") and not is_activation(last):
         raise UserError(
             f"ends in {last.name}, whose logits are unknown; it must end in Dense, Activation or Softmax.",
             parameter="model",
@@ -153,7 +157,7 @@ def _with_map_and_logits(model: keras.Model, layer: str) -> keras.Model:
         # A nested model has layers with configs of their own, and an operation has no dtype.
         if isinstance(original, keras.Layer) and not isinstance(original, keras.Model):
             config["dtype"] = "float32"
-        if original is last and not isinstance(original, keras.layers.Softmax):
+        if original is last and not is_activation(original):
             config["activation"] = "linear"
         return type(original).from_config(config)
 
@@ -162,7 +166,7 @@ def _with_map_and_logits(model: keras.Model, layer: str) -> keras.Model:
     outputs = {model.inputs[0].name: image}
 
     def call(copied, *args, **kwargs):
-        if copied.name == last.name and isinstance(copied, keras.layers.Softmax):
+        if copied.name == last.name and is_activation(copied):
             return args[0]
         outputs[copied.name] = copied(*args, **kwargs)
         return outputs[copied.name]

@@ -15,6 +15,7 @@ from keras_resnet.inference.images import to_channels
 from keras_resnet.inference.keras_file import KerasPredictFn
 from keras_resnet.inference.predictor import Predictor
 from keras_resnet.inference.reading import PredictFn, first_line
+from keras_resnet.models.head import probability_model
 from keras_resnet.models.surgery import fully_convolutional
 from keras_resnet.training.losses import MIN_PROBABILITY
 
@@ -91,7 +92,7 @@ def dense_predict_fn(model: keras.Model, *, hflip: bool = True) -> PredictFn:
     Raises:
         ValueError: as of `fully_convolutional`.
     """
-    dense_model = fully_convolutional(model)
+    dense_model = fully_convolutional(probability_model(model))
 
     # One graph for all sizes and numbers of images.
     any_images = tf.TensorSpec((None, None, None, model.inputs[0].shape[-1]), tf.float32)

@@ -17,6 +17,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
 from keras_resnet.export.config import SAVED_MODEL, TFLITE
 from keras_resnet.inference.predictor import load_predictor
+from keras_resnet.models.head import probability_model
 
 # Above the rounding of float32 sums in another order, far below anything that changes a prediction.
 _EXACT, _EXACT_KINDS = 1e-3, (SAVED_MODEL, TFLITE)
@@ -132,6 +133,7 @@ def compare(
     Raises:
         UserError: a file gives NaN, or one in float32 gives other probabilities than the model.
     """
+    model = probability_model(model)
     predictors = {kind: load_predictor(file) for kind, file in files.items()}
     by_model: list[np.ndarray] = []
     by_file: dict[str, list[np.ndarray]] = {kind: [] for kind in predictors}

@@ -66,7 +66,7 @@ def export_tflite(
     if batch_size < 1:
         raise UserError("must be at least 1.", parameter="batch_size", value=batch_size)
     classifier = Classifier(model, class_names, spec)
-    size, folded = classifier.spec.size, inference_copy(model)
+    size, folded = classifier.spec.size, inference_copy(classifier.model)
     # The converter turns the float input of an int8 model into the integers that pixels are.
     dtype = tf.float32 if kind == "int8" else tf.uint8
     image_spec = tf.TensorSpec((batch_size, size, size, 3), dtype, "image")

@@ -90,7 +90,7 @@ def _check_pixels(pixels: np.ndarray) -> np.ndarray:
         )
     if pixels.dtype == np.uint8:
         return pixels
-    if np.issubdtype(pixels.dtype, np.floating):
+    if "float" in pixels.dtype.name:  # bfloat16, too, which is none of NumPy's own
         return pixels.astype("float32", copy=False)
     if not np.issubdtype(pixels.dtype, np.integer) or (
         pixels.size and not 0 <= pixels.min() <= pixels.max() <= 255

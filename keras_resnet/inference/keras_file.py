@@ -108,7 +108,7 @@ def wrap_model(
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     classifier = Classifier(model, class_names, spec)
-    folded, size = inference_copy(model), classifier.spec.size
+    folded, size = inference_copy(classifier.model), classifier.spec.size
     images = tf.TensorSpec((None, size, size, classifier.spec.channels), tf.float32)
 
     @functools.partial(tf.function, input_signature=[images], autograph=False)

@@ -118,7 +118,7 @@ def load_predictor(path: str | os.PathLike, prefer: str = "model.tflite") -> Pre
             "folder of a run.",
             value=path,
         )
-    if path.suffix == ".tflite":
+    if path.suffix.lower() == ".tflite":
         from keras_resnet.inference.tflite_file import open_tflite
 
         return Predictor(path, *open_tflite(path))

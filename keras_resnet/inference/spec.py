@@ -7,14 +7,18 @@ import keras
 from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import MAX_SQUASH_SIZE, InputSpec
 from keras_resnet.errors import UserError
+from keras_resnet.models.head import probability_model
 from keras_resnet.models.layers import MeanSubtraction
 
 
 class Classifier:
     """A model from plain pixels to probabilities, with the names of its classes and its input.
 
+    Its `model` is the given one if that returns probabilities, or else one around it that does.
+
     Args:
-        model: (N, size, size, channels), pixels 0..255 -> (N, classes).
+        model: (N, size, size, channels), pixels 0..255 -> probabilities or logits, (N, classes); or, for two
+            classes, the probability of the second, (N, 1), by a sigmoid.
         class_names: in the order of the outputs; by default "0", "1", ...
         spec: how its images are prepared; by default as training would have chosen for its size: "squash" up
             to 64 pixels, "center" above.
@@ -45,10 +49,12 @@ class Classifier:
                 parameter="model",
                 value=model.name,
             )
-        names = tuple(class_names) or tuple(map(str, range(shapes[1][0])))
-        if len(names) != shapes[1][0]:
+        probabilities = probability_model(model)
+        classes = probabilities.outputs[0].shape[-1]
+        names = tuple(class_names) or tuple(map(str, range(classes)))
+        if len(names) != classes:
             raise UserError(
-                f"there are {len(names)} names for the {shapes[1][0]} classes of {model.name}; give one name "
+                f"there are {len(names)} names for the {classes} classes of {model.name}; give one name "
                 "for each class.",
                 parameter="class_names",
             )
@@ -66,7 +72,7 @@ class Classifier:
                 parameter="spec",
                 value=f"{spec.size}x{spec.size}x{spec.channels}",
             )
-        self.model, self.class_names, self.spec = model, names, spec
+        self.model, self.class_names, self.spec = probabilities, names, spec
 
 
 def _default_spec(model: keras.Model, size: int, channels: int) -> InputSpec:

@@ -154,7 +154,8 @@ class MeanSubtraction(keras.layers.Layer):
     """
 
     def __init__(self, mean_shape: tuple[int, ...], **kwargs):
-        super().__init__(**kwargs)
+        # Keras would round the pixels to a half type before the mean is subtracted, bfloat16 to integers.
+        super().__init__(autocast=False, **kwargs)
         self.mean_shape = tuple(mean_shape)
 
     def build(self, input_shape):

@@ -15,6 +15,8 @@ from keras_resnet.weights.lazy_array import LazyArray
 from keras_resnet.weights.names import HEAD, MEAN_LAYER, parse_layer_name
 from keras_resnet.weights.read import open_weights
 
+# What the constructors build without `classes`, by the stem.
+_DEFAULT_CLASSES = {"imagenet": registry.CLASSES, "cifar": 10}
 # How many weights that do not fit a message lists.
 _MAX_LISTED = 10
 # Characters in it of a name from the file.
@@ -27,9 +29,10 @@ def load_weights(
     """Loads a file or public weights into a model.
 
     Each array of the file must fit a weight of the model and vice versa, except for the head: it keeps its
-    initial values if the model has another number of classes, and is skipped if the model has none. If the
-    model's first convolution has another number of channels, each channel gets the sum of the file's kernel
-    over its colors, divided by the model's number of channels; the output for a gray image is unchanged.
+    initial values if the model has another number of classes than the file or, where the file has no head,
+    than the constructors build without `classes`; and it is skipped if the model has none. If the model's
+    first convolution has another number of channels, each channel gets the sum of the file's kernel over its
+    colors, divided by the model's number of channels; the output for a gray image is unchanged.
     Layers in front of the first convolution, in the file or in the model, are ignored.
 
     Args:
@@ -56,6 +59,10 @@ def load_weights(
     else:
         path = weights
     with open_weights(path) as named:
+        head = variables.get(f"{HEAD}/kernel")
+        if head is not None and not any(key.startswith(f"{HEAD}/") for key in named.arrays):
+            # With that number, a user expects the head that the file lacks.
+            new_head = new_head or head.shape[-1] != _DEFAULT_CLASSES[architecture.stem]
         arrays = _match(variables, named, model.name, weights, new_head)
         values = {key: array.read() for key, array in arrays.items()}
     for key, value in values.items():

@@ -71,6 +71,8 @@ def fully_convolutional(model: keras.Model) -> keras.Model:
     def replace(layer, config):
         if layer is pools[0]:
             return keras.layers.AveragePooling2D(window, strides=1, name=layer.name, dtype="float32")
+        if isinstance(layer, keras.layers.Softmax):  # over the classes, which are no longer on axis 1
+            return keras.layers.Softmax(name=layer.name, dtype="float32")
         if isinstance(layer, keras.layers.Dense):
             return keras.layers.Conv2D(
                 layer.units,

@@ -90,7 +90,7 @@ def _check(model: pathlib.Path, picture: pathlib.Path, output: pathlib.Path) -> 
         raise UserError("is the image itself; use another name.", parameter="output", value=output)
     if not model.exists():
         raise UserError("there is no such file or folder; use a run or its model.keras.", value=model)
-    if model.suffix == ".tflite" or (model / "saved_model.pb").is_file():
+    if model.suffix.lower() == ".tflite" or (model / "saved_model.pb").is_file():
         raise _without_gradients(model)
 
 

@@ -12,7 +12,7 @@ from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.initial_weights import check_flags_match, resolve_public_weights
 from keras_resnet.runs.options import make_config
 from keras_resnet.weights import registry
-from keras_resnet.weights.read import SUFFIXES
+from keras_resnet.weights.read import SUFFIXES, has_suffix
 
 if TYPE_CHECKING:
     from keras_resnet.weights.conventions import NamedArrays
@@ -52,9 +52,7 @@ def load_predictor(path: str | os.PathLike, prefer: str = "model.tflite", **arch
 
 def is_weights(path: str | os.PathLike) -> bool:
     """Whether this names public weights or a file of weights, and not a model."""
-    return registry.is_name(path) or (
-        os.fspath(path).endswith(_WEIGHT_SUFFIXES) and pathlib.Path(path).is_file()
-    )
+    return registry.is_name(path) or (has_suffix(path, _WEIGHT_SUFFIXES) and pathlib.Path(path).is_file())
 
 
 def load_weights_predictor(weights: str | os.PathLike, options: ArchitectureOptions) -> Predictor:

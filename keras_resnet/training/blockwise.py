@@ -45,7 +45,7 @@ class BlockwiseModel(keras.Model):
     def __init__(self, model: keras.Model, rematerialize: Collection[str] = ()):
         with raised_recursion_limit():
             super().__init__(model.inputs, model.outputs, name=model.name)
-        self._walk = _Walk(model, rematerialize)
+        self._walk = _Walk(self, rematerialize)
 
     def call(self, inputs, training=None, mask=None):
         return self._walk(inputs, bool(training))
@@ -56,10 +56,14 @@ class _Walk:
 
     def __init__(self, model: keras.Model, rematerialize: Collection[str]):
         (self._input,), (self._output,) = model.inputs, model.outputs
-        self._parts: list[keras.layers.Layer | _Call] = []
+        self._parts: list[keras.Operation | _Call] = []
         functions: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
-        layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-        for name, group in itertools.groupby(layers, _block_of):
+        # A layer may belong to other models too, where it has other inputs.
+        nodes = itertools.chain.from_iterable(model._nodes_by_depth.values())
+        self._nodes = {id(node.operation): node for node in nodes}
+        # Not the layers alone: those of a user may have operations between them, such as x / 255.
+        operations = [one for one in model.operations if not isinstance(one, keras.layers.InputLayer)]
+        for name, group in itertools.groupby(operations, _block_of):
             members = tuple(group)
             if name is None or not all(map(_is_pure, members)):
                 self._parts.extend(members)
@@ -76,7 +80,7 @@ class _Walk:
             if isinstance(part, _Call):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
             else:
-                _call_layer(part, values)
+                _run(self._nodes[id(part)], values)
         return values[id(self._output)]
 
 
@@ -158,7 +162,14 @@ def _call_layer(layer: keras.layers.Layer, values: dict[int, tf.Tensor], **argum
     values[id(layer.output)] = layer(inputs, **arguments)
 
 
-def _block_of(layer: keras.layers.Layer) -> str | None:
+def _run(node: Any, values: dict[int, tf.Tensor]) -> None:
+    """Calls a layer or operation with all that it was called with when the model was built."""
+    inputs, options = node.arguments.fill_in(values)
+    results = keras.tree.flatten(node.operation(*inputs, **options))
+    values.update(zip(map(id, node.output_tensors), results, strict=True))
+
+
+def _block_of(layer: keras.Operation) -> str | None:
     name = parse_layer_name(layer.name)
     return name.block_name if name else None
 

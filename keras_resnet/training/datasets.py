@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
+from keras_resnet.models.head import count_classes
 from keras_resnet.training.input import ResumableData
 
 _VALIDATION_BATCH = 256
@@ -32,7 +33,7 @@ def as_batches(
         return data
     if not isinstance(data, tf.data.Dataset):
         images, labels = _checked_arrays(data, parameter)
-        _check_range(labels, int(model.outputs[0].shape[-1]), parameter)
+        _check_range(labels, count_classes(model), parameter)
         if parameter == "train_data":
             return _shuffled(images, labels, model, batch_size)
         data = _slices(images, labels).batch(batch_size)
@@ -56,7 +57,7 @@ def _checked_batches(data: tf.data.Dataset, model: keras.Model, parameter: str) 
         )
     if not (images.dtype.is_floating or images.dtype.is_integer):
         raise UserError(f"has images of {images.dtype.name}; they must be numbers.", parameter=parameter)
-    classes = model.outputs[0].shape[-1]
+    classes = count_classes(model)
     if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
         return data.map(lambda x, y: (x, y[:, 0]))
     if labels.shape.rank == 2 and labels.shape[1] in (None, classes):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
+from keras_resnet.models.head import count_classes
 from keras_resnet.models.surgery import zero_gamma
 from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
@@ -46,7 +47,8 @@ def train(
     raw weights in the model, never the averaged ones.
 
     Args:
-        model: a flat Functional model that returns class probabilities; trained in place.
+        model: a flat Functional classifier, trained in place. It returns probabilities or logits, or the
+            probability of the second of two classes by one sigmoid.
         train_data: one epoch of batches (images, labels) of the recipe's `batch_size`, or a `ResumableData`,
             which can start at any step; or a pair of arrays, of which each epoch makes batches in another
             order. Images are cast to the dtype of the model's input. Labels are integers (N,) or (N, 1), or
@@ -55,6 +57,7 @@ def train(
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
         metrics: functions (integer labels, probabilities) -> one value per image, as those of keras.metrics.
+            They get the softmax of logits, and both probabilities of a sigmoid.
         checkpoints: where the state is kept. Repeat the call to resume an interrupted training.
         gradient_accumulation_steps: number of parts in which a batch is computed, one after another, in less
             memory.
@@ -81,7 +84,7 @@ def train(
     batches = as_batches(train_data, model, "train_data", recipe.batch_size)
     data = as_resumable_data(batches, recipe.batch_size)
     validation = as_batches(validation_data, model, "validation_data")
-    augmented = with_batch_augment(data, recipe.batch_augment, model.outputs[0].shape[-1], seed)
+    augmented = with_batch_augment(data, recipe.batch_augment, count_classes(model), seed)
     checkpoint = None
     if checkpoints is not None:
         checkpoints.identify_training(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from keras_resnet.errors import UserError
 from keras_resnet.weights.eval_settings import STANDARD, EvalSettings
+from keras_resnet.weights.formats.torch_names import find_network
 from keras_resnet.weights.lazy_array import LazyArray
 from keras_resnet.weights.names import HEAD, layer_name, stage_name
 from keras_resnet.weights.normalization import NORMALIZATIONS, Normalization
@@ -19,12 +20,15 @@ _TORCH_BATCH_NORM = {
 }
 _TORCH_OTHERS = {"weight": "kernel", "bias": "bias"}
 _TORCH_BLOCK = re.compile(
-    r"layer([1-9])\.(0|[1-9][0-9]{0,3})\.(?:(conv|bn)([1-9])|downsample\.([01]))\.(\w+)"
+    r"layer([1-9])\.(0|[1-9][0-9]{0,3})\.(?:(conv|bn)([1-9])|(?:downsample|shortcut)\.([01]))\.(\w+)"
 )
 _TORCH_STEM = re.compile(r"(conv|bn)1\.(\w+)")
-_TORCH_HEAD = re.compile(r"fc\.(\w+)")
+_TORCH_HEAD = re.compile(r"(?:fc|linear)\.(\w+)")
 # A step counter, which has no part in what a network computes.
 _TORCH_COUNTER = "num_batches_tracked"
+
+# Names that a message lists, and characters of each.
+_MAX_LISTED, _MAX_NAME = 5, 80
 
 _KERAS_1_BLOCK = re.compile(r"(res|bn)([2-5])([a-z])_branch(1|2[abc])")
 _KERAS_1 = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": HEAD}
@@ -101,7 +105,8 @@ def rename_arrays(stored: Mapping[str, LazyArray], path: object, *, torch: bool,
     """
     if torch:
         return NamedArrays(TORCH, _from_torch(stored, path))
-    if own:
+    # keras.applications saved by Keras 3 have biases, and models of this package have none.
+    if own and "conv1_conv/bias" not in stored:
         return NamedArrays(OWN, stored)
     layers = {key.partition("/")[0] for key in stored}
     if "bn_conv1" in layers:
@@ -120,14 +125,29 @@ def rename_arrays(stored: Mapping[str, LazyArray], path: object, *, torch: bool,
 
 
 def _from_torch(stored: Mapping[str, LazyArray], path: object) -> dict[str, LazyArray]:
-    if "conv1.weight" not in stored:
+    network = find_network(stored, path)
+    if "conv1.weight" not in network:
+        if any(key.endswith("conv1.0.weight") for key in stored):
+            reason = (
+                "has conv1.0.weight and no conv1.weight: a ResNet with a deeper stem (in timm, names that "
+                "end in c, d, s or t), which is a different network; use a plain one of torchvision or timm."
+            )
+        else:
+            some = ", ".join(key[:_MAX_NAME] for key in list(stored)[:_MAX_LISTED])
+            reason = (
+                "has no conv1.weight, as the plain ResNets of torchvision and timm have, with or without "
+                f"something in front of all names; it has {some}."
+            )
+        raise UserError(reason, value=path)
+    if _pads_both_sides(network):
         raise UserError(
-            "has no conv1.weight, as the plain ResNets of torchvision and timm have; those with a deeper "
-            "stem (names that end in c, d, s or t) are different networks.",
+            "has the names of akamaster/pytorch_resnet_cifar10 and no projections: its shortcuts put zero "
+            "channels on both sides of the others, those of this package behind them; use one with "
+            "projections (option B).",
             value=path,
         )
     arrays = {}
-    for key, array in stored.items():
+    for key, array in network.items():
         if key.endswith(f".{_TORCH_COUNTER}"):
             continue
         axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(len(array.shape))
@@ -136,6 +156,16 @@ def _from_torch(stored: Mapping[str, LazyArray], path: object) -> dict[str, Lazy
             raise UserError(f"has {name} twice; save it again with one of them.", value=path)
         arrays[name] = array.transposed(*axes) if axes and name != key else array
     return arrays
+
+
+def _pads_both_sides(network: Mapping[str, LazyArray]) -> bool:
+    """Whether this is the CIFAR network of option A in PyTorch that most repositories have."""
+    projections = ("downsample.0.weight", "shortcut.0.weight")
+    return (
+        "linear.weight" in network
+        and "layer4.0.conv1.weight" not in network
+        and not any(f"layer2.0.{projection}" in network for projection in projections)
+    )
 
 
 def _torch_name(key: str) -> str:

@@ -10,7 +10,14 @@ from keras_resnet.errors import UserError
 from keras_resnet.weights import conventions
 from keras_resnet.weights.formats.keras_config import read_config
 
-SUFFIXES = (".weights.h5", ".keras", ".h5", ".safetensors", ".pth", ".pt")
+_KERAS_SUFFIXES = (".weights.h5", ".keras", ".h5")
+_TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar", ".ckpt", ".bin", ".th")
+SUFFIXES = (*_KERAS_SUFFIXES, ".safetensors", *_TORCH_SUFFIXES)
+
+
+def has_suffix(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Whether a file ends in one of these, in letters of either case."""
+    return os.fspath(path).lower().endswith(suffixes)
 
 
 def check_file(path: str | os.PathLike) -> None:
@@ -21,7 +28,7 @@ def check_file(path: str | os.PathLike) -> None:
     """
     if not os.path.isfile(path):
         raise UserError(f"there is no such file; give one that ends in {', '.join(SUFFIXES)}.", value=path)
-    if not os.fspath(path).endswith(SUFFIXES):
+    if not has_suffix(path):
         raise UserError(
             f"is not a weights file that can be read: they end in {', '.join(SUFFIXES)}.", value=path
         )
@@ -35,9 +42,9 @@ def open_weights(path: str | os.PathLike) -> Iterator[conventions.NamedArrays]:
         UserError: the file is damaged, belongs to another kind of network, or would have to run code.
     """
     check_file(path)
-    suffix = pathlib.Path(path).suffix
-    own = os.fspath(path).endswith((".weights.h5", ".keras"))
-    torch = suffix in (".pth", ".pt", ".safetensors")
+    suffix = pathlib.Path(path).suffix.lower()
+    own = has_suffix(path, (".weights.h5", ".keras"))
+    torch = has_suffix(path, (".safetensors", *_TORCH_SUFFIXES))
     # Each format needs a library that the others do not.
     if suffix == ".safetensors":
         from keras_resnet.weights.formats.safetensors import open_safetensors as open_file
@@ -70,7 +77,12 @@ def _with_timm_config(named: conventions.NamedArrays, path: str | os.PathLike) -
 
 def _with_keras_config(named: conventions.NamedArrays, path: str | os.PathLike) -> conventions.NamedArrays:
     info = read_config(path)
-    convention = dataclasses.replace(
-        named.convention, variant=info.variant, plain=info.plain, normalization=info.normalization
-    )
+    if named.convention is conventions.KERAS:
+        # Without what those of this package have: its layers say nothing of the pixels that it takes.
+        published = None if info.rescales else named.convention.normalization
+        convention = dataclasses.replace(named.convention, normalization=published)
+    else:
+        convention = dataclasses.replace(
+            named.convention, variant=info.variant, plain=info.plain, normalization=info.normalization
+        )
     return dataclasses.replace(named, convention=convention, size=info.size)

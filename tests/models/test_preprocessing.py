@@ -1,5 +1,6 @@
 """preprocess_input and decode_predictions, and keras.applications': one set of tests for both."""
 
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from helpers.errors import refused
 from keras.src.applications import imagenet_utils
 
 from keras_resnet.models import preprocessing
+from keras_resnet.models.layers import MeanSubtraction
 from keras_resnet.weights import registry
 
 MEAN = np.array([103.939, 116.779, 123.68])
@@ -94,6 +96,71 @@ def test_tensors_are_normalized_as_arrays_are(module, shape):
     _close(module.preprocess_input(tensor), _expected(pixels))
     _close(module.preprocess_input(tf.constant(_first(pixels)), "channels_first"), _first(_expected(pixels)))
     np.testing.assert_array_equal(tensor, pixels)
+
+
+INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+# What a type's rounding adds to values up to 160.
+ROUNDING = {"float16": 160 * 2**-11, "bfloat16": 160 * 2**-8}
+FRAMEWORKS = {"tensorflow": lambda x, dtype: tf.cast(x, dtype), "jax": lambda x, dtype: jnp.asarray(x, dtype)}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("shape", [(2, 4, 5, 3), (4, 5, 3)], ids=["batch", "single"])
+def test_tensors_of_any_type_become_floats_that_are_right(framework, data_format, shape):
+    """keras.applications computes in the tensor's own type, where 0 - 103.939 is 153 in uint8."""
+    pixels = np.random.RandomState(0).randint(0, 128, shape)
+    expected = _expected(pixels)
+    if data_format == "channels_first":
+        pixels, expected = _first(pixels), _first(expected)
+    for dtype in (*INTEGERS, "float16", "bfloat16", "float32", "float64"):
+        if framework == "jax" and "64" in dtype:
+            continue  # JAX has none by default
+        answer = preprocessing.preprocess_input(FRAMEWORKS[framework](pixels, dtype), data_format)
+        assert answer.dtype == ("float32" if dtype in INTEGERS else dtype)
+        np.testing.assert_allclose(
+            np.asarray(answer).astype("float64"), expected, rtol=0, atol=ROUNDING.get(dtype, 1e-4)
+        )
+
+
+def test_pixels_of_a_data_pipeline_and_of_an_input_become_floats():
+    pixels = _pixels((4, 10, 12, 3), "uint8")
+    batches = tf.data.Dataset.from_tensor_slices(pixels).map(preprocessing.preprocess_input).batch(4)
+    assert batches.element_spec.dtype == tf.float32
+    _close(next(iter(batches)), _expected(pixels))
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    outputs = preprocessing.preprocess_input(inputs)
+    assert outputs.dtype == "float32"
+    _close(keras.Model(inputs, outputs)(pixels), _expected(pixels))
+
+
+def test_a_read_only_array_is_copied():
+    pixels = _pixels((4, 5, 3))
+    expected = _expected(pixels)
+    pixels.flags.writeable = False
+    _close(preprocessing.preprocess_input(pixels), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 4), (4, 5, 1), (4, 3), (3, 4, 5)])
+def test_what_has_not_three_channels_is_refused(shape):
+    for pixels in (_pixels(shape), tf.constant(_pixels(shape))):
+        with refused("x"):
+            preprocessing.preprocess_input(pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float32", "float64"])
+def test_the_layer_rounds_no_pixels_to_its_half_type(dtype):
+    """As a float in bfloat16, 200.3 is 200, and less its mean it has three more digits."""
+    pixels = (_pixels((2, 4, 5, 3), "uint8") / 8).astype(dtype) + np.array(0.3).astype(dtype)
+    exact = _expected(pixels.astype("float64"))
+    for policy, precision in (("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11), ("float32", 1e-6)):
+        answer = _normalize(pixels, "caffe", dtype=policy)
+        np.testing.assert_allclose(answer.astype("float64"), exact, rtol=precision, atol=1e-5)
+        layer = MeanSubtraction((3,), dtype=policy)
+        layer.build(None)
+        layer.mean.assign(MEAN)
+        answer = keras.ops.convert_to_numpy(layer(pixels[..., ::-1]))
+        np.testing.assert_allclose(answer.astype("float64"), exact, rtol=precision, atol=1e-5)
 
 
 def _inside_a_model(function, pixels):
@@ -219,6 +286,11 @@ def test_the_layer_comes_back_from_its_config():
 def test_unknown_normalization_is_refused():
     with refused("normalization", "bgr"):
         preprocessing.Preprocessing("bgr")
+
+
+def test_unknown_data_format_of_the_layer_is_refused():
+    with refused("data_format", "channel_first"):
+        preprocessing.Preprocessing("torch", "channel_first")
 
 
 def test_names_of_classes_are_read_from_the_file_that_is_downloaded(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
+from keras_resnet.models.head import LOGITS, SIGMOID, find_head
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.losses import cross_entropy, log_probabilities
 from keras_resnet.training.optimizer import CoupledSGD
@@ -41,7 +42,7 @@ class StepFunctions:
     phases hold the same variables.
 
     Args:
-        model: a flat Functional model that returns class probabilities; trained in place.
+        model: a flat Functional classifier, as of `training.train`; trained in place.
         recipe: for the optimizer, the moving average and what is unfrozen.
         gradient_accumulation_steps: number of parts in which a batch is computed one after another, their
             gradients summed before the weights change: a large batch in less memory. Batch norm normalizes
@@ -51,7 +52,7 @@ class StepFunctions:
         rematerialize: as in `BlockwiseModel`.
 
     Raises:
-        UserError: the recipe unfreezes a stage that the model does not have.
+        UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class StepFunctions:
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
+        self._head = find_head(model)
         check_unfreeze(model, recipe)
         if recipe.unfreeze:
             freeze(model, recipe.unfreeze[-1][0])
@@ -192,15 +194,15 @@ class StepFunctions:
                 tf.GradientTape(watch_accessed_variables=False) as tape,
             ):
                 tape.watch([variable.value for variable in variables])
-                probabilities = self.trained(x, training=True)
-                losses = _losses(y, probabilities)
+                outputs = self.trained(x, training=True)
+                losses = _losses(y, outputs, self._head)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                     loss = self.optimizer.scale_loss(loss)
             state = [scope.get_current_value(weight) for weight in self._state]
             new = tape.gradient(loss, variables, unconnected_gradients="zero")
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
-            sums += self._sums(losses, y, probabilities, tf.ones_like(losses))
+            sums += self._sums(losses, y, _probabilities(outputs, self._head), tf.ones_like(losses))
         self._set_state(state)
         self.optimizer.apply(self._share_overflow(gradients), variables)
         return tf.concat([sums, [tf.reduce_mean(flags)]], axis=0)
@@ -239,7 +241,7 @@ class StepFunctions:
         )
 
     def _test_on_replica(self, images, labels, sample_weight):
-        probabilities = self.trained(images, training=False)
+        probabilities = _probabilities(self.trained(images, training=False), self._head)
         losses = cross_entropy(labels, log_probabilities(probabilities))
         sums = self._sums(losses, labels, probabilities, sample_weight)
         return tf.concat([sums, [0.0]], axis=0)
@@ -321,11 +323,47 @@ def check_unfreeze(model: keras.Model, recipe: Recipe) -> None:
             )
 
 
-def _losses(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite."""
+def _losses(labels: tf.Tensor, outputs: tf.Tensor, head: str) -> tf.Tensor:
+    """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite.
+
+    Args:
+        labels: as of `StepFunctions.train_step`.
+        outputs: of the model.
+        head: what they are, as of `find_head`.
+    """
+    logits = _logits(outputs, head)
+    outputs = _in_full_precision(outputs) if logits is None else logits
+    if head == SIGMOID:
+        targets = labels[:, 1:] if len(labels.shape) == 2 else labels[:, tf.newaxis]
+        targets = tf.cast(targets, outputs.dtype)
+        return keras.losses.binary_crossentropy(targets, outputs, from_logits=logits is not None)
+    cross_entropy = keras.losses.sparse_categorical_crossentropy
     if len(labels.shape) == 2:
-        return keras.losses.categorical_crossentropy(labels, probabilities)
-    return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        cross_entropy = keras.losses.categorical_crossentropy
+    return cross_entropy(labels, outputs, from_logits=logits is not None)
+
+
+def _probabilities(outputs: tf.Tensor, head: str) -> tf.Tensor:
+    """Returns the probability of each class, (N, classes)."""
+    if head == SIGMOID:
+        outputs = _in_full_precision(outputs)
+        return tf.concat([1 - outputs, outputs], axis=1)
+    logits = _logits(outputs, head)
+    return _in_full_precision(outputs) if logits is None else tf.nn.softmax(logits)
+
+
+def _logits(outputs: tf.Tensor, head: str) -> tf.Tensor | None:
+    """Returns the logits behind the outputs, where they are known.
+
+    Keras keeps those of a softmax or sigmoid with its result. The loss of a probability that was rounded to 0
+    would have no gradient.
+    """
+    logits = outputs if head == LOGITS else getattr(outputs, "_keras_logits", None)
+    return None if logits is None else _in_full_precision(logits)
+
+
+def _in_full_precision(x: tf.Tensor) -> tf.Tensor:
+    return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
 
 def _computes_float16(model: keras.Model) -> bool:

@@ -8,6 +8,7 @@ import functools
 import io
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -18,12 +19,17 @@ import numpy as np
 
 from keras_resnet.errors import UserError
 from keras_resnet.weights.formats.hdf5_heap import check_heaps
+from keras_resnet.weights.formats.keras_names import find_network
 from keras_resnet.weights.lazy_array import LazyArray
 from keras_resnet.weights.names import MEAN_LAYER
 
 _IN_ARCHIVE = "model.weights.h5"
 # A ResNet of 1202 layers has 6,000.
 _MAX_ARRAYS = 20_000
+# Models in models.
+_MAX_DEPTH = 8
+# What the first releases of Keras 3 called a layer of weights.
+_OF_CLASS = re.compile(r"(conv2d|batch_normalization)(_\d+)?")
 # Characters of a list of names.
 _MAX_TEXT = 2**30
 # Characters of a reason, and of a name, in a message.
@@ -48,7 +54,7 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[dict[str, LazyArray]]:
     with contextlib.ExitStack() as stack:
         try:
             source: BinaryIO = stack.enter_context(open(path, "rb"))
-            if os.fspath(path).endswith(".keras"):
+            if os.fspath(path).lower().endswith(".keras"):
                 archive = stack.enter_context(zipfile.ZipFile(source))
                 info = archive.getinfo(_IN_ARCHIVE)
                 if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
@@ -57,18 +63,26 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[dict[str, LazyArray]]:
                 source = io.BytesIO(archive.read(info))
             longest = check_heaps(source)
             file = stack.enter_context(h5py.File(source, "r"))
-            arrays = _ArrayIndex(file, longest).find_all()
+            index = _ArrayIndex(file, longest)
+            index.find_all()
         except (*_BROKEN, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
             raise _damaged(path, error) from error
+        arrays = find_network(index.models, index.groups, path)
         if not arrays:
             raise UserError(
                 "holds no weights of a Keras model; save them again with model.save_weights().", value=path
+            )
+        if index.nameless:
+            raise UserError(
+                "has the classes of its layers and not their names, as the first releases of Keras 3 saved "
+                "it; load it in Keras, and save it again with its weights.",
+                value=path,
             )
         yield {name: _lazy(array, path) for name, array in arrays.items()}
 
 
 class _ArrayIndex:
-    """Finds the arrays of an open file.
+    """Finds the arrays of an open file: those of each model in it, and the names of all layers.
 
     Args:
         file: whose heaps have been checked.
@@ -77,43 +91,66 @@ class _ArrayIndex:
 
     def __init__(self, file: h5py.File, longest: int):
         self._file, self._longest = file, longest
-        self._found: dict[str, h5py.Dataset] = {}
+        self._count = 0
+        # By the path of the model, and by "layer/variable".
+        self.models: dict[str, dict[str, h5py.Dataset]] = {}
+        self.groups: list[str] = []
+        # Whether layers have no names of their own.
+        self.nameless = False
 
-    def find_all(self) -> dict[str, h5py.Dataset]:
-        """Returns the arrays of either format by "layer/variable"."""
+    def find_all(self) -> None:
+        """Finds the arrays of either format."""
         root = self._file
         if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
             # A file of a complete model has them one level down.
             root = _group(root, "model_weights") if "model_weights" in root else None
         if root is None:
-            self._find_keras_3()
+            self._find_keras_3(_group(self._file, "layers"), "")
         else:
             self._find_legacy(root)
-        return self._found
 
     def _find_legacy(self, root: h5py.Group) -> None:
         for layer in self._names(root, "layer_names"):
             group = _group(root, layer)
+            self.groups.append(layer)
+            names = {name: name.split("/")[-2] for name in self._names(group, "weight_names") if "/" in name}
+            nested = len(set(names.values())) > 1
             for name in self._names(group, "weight_names"):
                 # conv1_conv/kernel:0, or conv1_conv_1/conv1_conv/kernel:0 of the second model in a process.
-                self._add(layer, name.rpartition("/")[2].partition(":")[0], _dataset(group, name))
+                variable = name.rpartition("/")[2].partition(":")[0]
+                if nested and name in names:
+                    self._add(layer, names[name], variable, _dataset(group, name))
+                else:
+                    self._add("", layer, variable, _dataset(group, name))
 
-    def _find_keras_3(self) -> None:
-        layers = _group(self._file, "layers")
+    def _find_keras_3(self, layers: h5py.Group, model: str, depth: int = 0) -> None:
         for key in layers:
             layer = _group(layers, key)
+            self.groups.append(key)
+            if len(self.groups) > _MAX_ARRAYS:
+                raise ValueError("there are too many layers")
+            if "layers" in layer and depth < _MAX_DEPTH:
+                nested = f"{model}/{key}".lstrip("/")
+                self._find_keras_3(_group(layer, "layers"), nested, depth + 1)
             if "vars" not in layer:
                 continue
             variables = _group(layer, "vars")
-            name = self._texts(variables, "name")[0] if "name" in variables.attrs else key
+            named = "name" in variables.attrs
+            name = self._texts(variables, "name")[0] if named else key
             for number in variables:
-                self._add(name, _variable_name(name, number), _dataset(variables, number))
+                array = _member(variables, number)
+                if isinstance(array, h5py.Dataset) and array.dtype.kind in "iu":
+                    continue  # a counter, or the state of a random generator
+                self._add(model, name, _variable_name(name, number), _dataset(variables, number))
+                self.nameless |= not named and _OF_CLASS.fullmatch(key) is not None
 
-    def _add(self, layer: str, variable: str, array: h5py.Dataset) -> None:
+    def _add(self, model: str, layer: str, variable: str, array: h5py.Dataset) -> None:
         key = f"{layer}/{variable}"
-        if key in self._found or len(self._found) == _MAX_ARRAYS:
+        found = self.models.setdefault(model, {})
+        self._count += 1
+        if key in found or self._count > _MAX_ARRAYS:
             raise ValueError(f"{key[:_MAX_NAME]} is there twice, or there are too many arrays")
-        self._found[key] = array
+        found[key] = array
 
     def _names(self, group: h5py.Group, attribute: str) -> list[str]:
         """Reads a list of names, which a file stores in numbered chunks where it is long."""

@@ -4,17 +4,18 @@ import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.names import PREPROCESSING_LAYER, layer_name, parse_layer_name
+from keras_resnet.weights.names import PREPROCESSING_LAYER, STEM, layer_name, parse_layer_name
 from keras_resnet.weights.normalization import Normalization
 
 _IN_ARCHIVE = "config.json"
 # That of a model of 1202 layers has 3 MB.
 _MAX_BYTES = 64 * 2**20
 _MAX_REASON = 80
+_RESCALING = ("Normalization", "Rescaling")
 _BROKEN = (zipfile.BadZipFile, OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
@@ -27,12 +28,14 @@ class ModelInfo:
         plain: whether no block has a shortcut.
         normalization: what a `Preprocessing` layer in front of the stem does; None without one.
         size: side of the input in pixels; None for any size.
+        rescales: whether a layer of Keras rescales or normalizes the pixels.
     """
 
     variant: str | None
     plain: bool
     normalization: Normalization | None
     size: int | None
+    rescales: bool = False
 
 
 def read_config(path: str | os.PathLike) -> ModelInfo:
@@ -47,11 +50,29 @@ def read_config(path: str | os.PathLike) -> ModelInfo:
             if info.file_size > _MAX_BYTES:
                 raise ValueError(f"{_IN_ARCHIVE} is larger than that of any model")
             layers = json.loads(archive.read(info))["config"]["layers"]
-        return _model_info({layer["config"]["name"]: layer["config"] for layer in layers})
+        rescales = any(layer["class_name"] in _RESCALING for layer in _all_layers(layers))
+        network = _network(layers) or layers
+        found = _model_info({layer["config"]["name"]: layer["config"] for layer in network})
+        return dataclasses.replace(found, rescales=rescales)
     except _BROKEN as error:
         raise UserError(
             f"is damaged or not a Keras model ({str(error)[:_MAX_REASON]}); save it again.", value=path
         ) from error
+
+
+def _all_layers(layers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields the layers of a model and those of the models inside."""
+    for layer in layers:
+        yield layer
+        yield from _all_layers(layer["config"].get("layers", ()))
+
+
+def _network(layers: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Returns the layers of the model, of these or inside, that begins as a ResNet; None if there is none."""
+    if any(layer["config"]["name"] == f"{STEM}_conv" for layer in layers):
+        return layers
+    inside = (_network(layer["config"].get("layers", ())) for layer in layers)
+    return next(filter(None, inside), None)
 
 
 def _model_info(layers: dict[str, dict[str, Any]]) -> ModelInfo:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import os
 import struct
 import zipfile
@@ -12,7 +13,13 @@ from typing import IO, Any
 import numpy as np
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.formats.torch_pickle import BrokenPickleError, Storage, Tensor, read_pickle
+from keras_resnet.weights.formats.torch_pickle import (
+    BrokenPickleError,
+    Foreign,
+    Storage,
+    Tensor,
+    read_pickle,
+)
 from keras_resnet.weights.lazy_array import LazyArray
 
 # Bytes; the index of a ResNet-152 has 130 kB.
@@ -30,8 +37,27 @@ _BROKEN = (
     struct.error,
 )
 # Keys under which checkpoints hold the weights; averaged ones come first.
-_MAX_WRAPPERS = 2
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "module")
+_MAX_WRAPPERS = 4
+_WRAPPERS = (
+    "state_dict_ema",
+    "ema_state_dict",
+    "model_ema",
+    "ema_model",
+    "params_ema",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net_state_dict",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "module",
+)
+# Characters of a name in a message; objects that are looked into for it.
+_MAX_NAME, _MAX_SEARCHED = 80, 20
 # The counter of PyTorch's AveragedModel.
 _AVERAGED_MODELS = "n_averaged"
 # What wrapper models put in front of each name.
@@ -42,11 +68,11 @@ _PREFIXES = ("module.", "_orig_mod.")
 def open_torch(path: str | os.PathLike) -> Iterator[dict[str, LazyArray]]:
     """Opens a state dict, or a checkpoint around one; yields its tensors by PyTorch's names.
 
-    Nothing in the file is executed, and no more memory is used than its tensors need.
+    Nothing in the file is executed, and no more memory is used than its tensors need. Objects of other types
+    beside the state dict, such as the arguments of a training, are not made.
 
     Raises:
-        UserError: the file is damaged or cannot be opened, or holds other objects than tensors, numbers and
-            strings.
+        UserError: the file is damaged or cannot be opened, or its tensors are in other objects than dicts.
     """
     with contextlib.ExitStack() as stack:
         with _damage_as_user_error(path):
@@ -73,7 +99,10 @@ def _damage_as_user_error(path: str | os.PathLike) -> Iterator[None]:
 
 def _state_dict(index: Any, path: str | os.PathLike) -> dict[str, Tensor]:
     """Returns the state dict without the checkpoint around it and the prefixes of its names."""
-    found = _tensors(_unwrap(index))
+    found = _tensors(_unwrap(index, path))
+    foreign = _first_foreign(index)
+    if not found and foreign is not None:
+        raise _foreign(foreign, path)
     if not found:
         raise UserError(
             f"holds no state dict: a dict of tensors, by itself or as one of {', '.join(_WRAPPERS)}.",
@@ -86,13 +115,49 @@ def _state_dict(index: Any, path: str | os.PathLike) -> dict[str, Tensor]:
     return found
 
 
-def _unwrap(index: Any) -> Any:
+def _unwrap(index: Any, path: str | os.PathLike) -> Any:
     """Returns the dict inside a checkpoint; other tensors in it, such as a best accuracy, are ignored."""
     for _ in range(_MAX_WRAPPERS):
-        wrapped = [index.get(name) for name in _WRAPPERS] if isinstance(index, dict) else []
-        inside = [one for one in wrapped if isinstance(one, dict) and one]
-        index = inside[0] if inside else index
+        if not isinstance(index, dict):
+            break
+        inside = {
+            name: value for name, value in index.items() if isinstance(value, dict) and _has_weights(value)
+        }
+        known = [name for name in _WRAPPERS if name in inside]
+        if not known and len(inside) > 1 and not _has_weights(index, depth=0):
+            raise UserError(
+                f"holds several state dicts, {', '.join(str(name)[:_MAX_NAME] for name in inside)}; save "
+                "one of them alone: torch.save(model.state_dict(), ...).",
+                value=path,
+            )
+        if not inside or (not known and _has_weights(index, depth=0)):
+            break
+        index = inside[known[0]] if known else next(iter(inside.values()))
     return index
+
+
+def _has_weights(index: dict, depth: int = 2) -> bool:
+    """Whether this is a state dict, or has one inside; the state of an optimizer has numbers for names."""
+    if any(isinstance(value, Tensor) and str(name).endswith("weight") for name, value in index.items()):
+        return True
+    return depth > 0 and any(
+        isinstance(value, dict) and _has_weights(value, depth - 1) for value in index.values()
+    )
+
+
+def _first_foreign(index: Any) -> Foreign | None:
+    """Returns an object that was not made, if possible one with tensors inside."""
+    found = list(itertools.islice((one for one in _walk(index) if isinstance(one, Foreign)), _MAX_SEARCHED))
+    with_tensors = (one for one in found if any(isinstance(part, Tensor) for part in _walk(one)))
+    return next(with_tensors, found[0] if found else None)
+
+
+def _foreign(found: Foreign, path: str | os.PathLike) -> UserError:
+    return UserError(
+        f"holds an object of type {found.name[:_MAX_NAME]}, which cannot be read without running code, and "
+        "no state dict beside it; save the state dict alone: torch.save(model.state_dict(), ...).",
+        value=path,
+    )
 
 
 def _tensors(index: Any) -> dict[str, Tensor]:
@@ -152,7 +217,11 @@ def _open_legacy(
     """As `_open_zip` for the older format: pickles, then each storage after its number of values."""
     front = io.BytesIO(file.read(_MAX_INDEX))
     read_next = functools.partial(read_pickle, front, path)
-    if read_next() != _LEGACY_MAGIC:
+    first = read_next()
+    foreign = _first_foreign(first)
+    if foreign is not None:  # a pickle by itself
+        raise _foreign(foreign, path)
+    if first != _LEGACY_MAGIC:
         raise BrokenPickleError("it does not begin like one")
     _version, system, index, keys = read_next(), read_next(), read_next(), read_next()
     if not isinstance(system, dict) or not isinstance(keys, list) or not all(map(_is_text, keys)):
@@ -187,14 +256,25 @@ def _big_endian(path: str | os.PathLike) -> UserError:
 
 def _storages(index: Any) -> Iterator[Storage]:
     """Yields the storage of each tensor, however deep it is nested."""
+    for value in _walk(index):
+        if isinstance(value, Tensor):
+            yield value.storage
+        elif isinstance(value, Storage):  # of an object that is not made
+            yield value
+
+
+def _walk(index: Any) -> Iterator[Any]:
+    """Yields an object and all that it contains."""
     visited, waiting = set(), [index]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Tensor):
-            yield value.storage
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in visited:
+        yield value
+        if isinstance(value, (Tensor, Storage)) or id(value) in visited:
+            continue
+        if isinstance(value, (dict, list, tuple, Foreign)):
             visited.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
+            inner = value.parts if isinstance(value, Foreign) else value
+            waiting.extend(inner.values() if isinstance(inner, dict) else inner)
 
 
 def _is_text(value: Any) -> bool:

@@ -1,4 +1,7 @@
+import argparse
+import collections
 import contextlib
+import datetime
 import io
 import pathlib
 import pickle
@@ -14,6 +17,7 @@ from helpers.errors import refused
 from helpers.public_files import write_torch_file
 
 from keras_resnet.weights.formats.torch import open_torch
+from keras_resnet.weights.formats.torch_pickle import read_pickle
 
 FILES = pathlib.Path(__file__).parents[2] / "golden" / "torch_files"
 
@@ -56,7 +60,9 @@ def _index(count=6, offset=0, shape=(2, 3), strides=(3, 1)):
     return b"\x80\x02}X\x01\0\0\0a" + tensor + b"\x89ccollections\nOrderedDict\n)RtRs."
 
 
-@pytest.mark.parametrize("name", ["state", "legacy", "channels_last", "parameters", "checkpoint", "ema"])
+@pytest.mark.parametrize(
+    "name", ["state", "legacy", "channels_last", "parameters", "checkpoint", "ema", "arguments"]
+)
 def test_values_are_those_that_pytorch_saved(name):
     values, expected = _values(FILES / f"{name}.pth"), np.load(FILES / "values.npz")
     assert list(values) == list(expected)
@@ -84,12 +90,11 @@ def test_arrays_are_read_only_when_they_are_needed(tmp_path):
         _values(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("arguments", "argparse.Namespace"), ("whole_model", "torch.nn.modules.linear.Linear")]
-)
-def test_other_objects_are_refused_by_name(name, kind):
-    with _refused(FILES / f"{name}.pth", f"{kind}, which cannot be read without running code"):
-        _values(FILES / f"{name}.pth")
+def test_tensors_inside_other_objects_are_refused_by_name():
+    with _refused(
+        FILES / "whole_model.pth", "torch.nn.modules.linear.Linear, which cannot be read without running code"
+    ):
+        _values(FILES / "whole_model.pth")
 
 
 class _Evil:
@@ -270,6 +275,71 @@ def test_weights_are_found_in_checkpoints_as_people_write_them(checkpoint, tmp_p
     write_torch_file(path, checkpoint({"bn1.weight": np.ones(3, "float32")}))
     (key,) = _values(path)
     assert key == "bn1.weight"
+
+
+WEIGHTS = {"bn1.weight": np.full(3, 2, "float32")}
+OLD = {"bn1.weight": np.full(3, 9, "float32")}
+FOUND = {
+    "state dict": {"model_state_dict": WEIGHTS, "optimizer": {"state": {0: {"m": np.ones(3, "float32")}}}},
+    "net": {"net": {f"module.{key}": value for key, value in WEIGHTS.items()}, "acc": 91.2},
+    "params": {"params": WEIGHTS},
+    "averages": {"state_dict": OLD, "ema_state_dict": WEIGHTS},
+    "a name of its own": {"resnet": WEIGHTS, "epoch": 3},
+    "deep": {"checkpoint": {"state": {"model": WEIGHTS}}},
+    "dict with a default": collections.defaultdict(dict, {"model": WEIGHTS}),
+}
+# Objects that no state dict needs, and keys that are no text.
+BESIDE = {
+    "arguments": argparse.Namespace(lr=0.1, milestones=(30, 60), tags={"a"}, name=None),
+    "when": datetime.datetime(2020, 1, 1),
+    "folder": pathlib.PurePosixPath("/data"),
+    "best": np.float64(76.1),
+    "counts": collections.Counter({(1, 2): -3, None: 1}),
+    "big": 2**70,
+    "frozen": frozenset((1, b"bytes")),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_weights_are_found_under_any_name_beside_any_object(name, tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    for checkpoint in (FOUND[name], {**FOUND[name], **BESIDE}):
+        write_torch_file(path, checkpoint)
+        values = _values(path)
+        assert list(values) == ["bn1.weight"]
+        np.testing.assert_array_equal(values["bn1.weight"], WEIGHTS["bn1.weight"])
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_every_protocol_of_pickle_is_read(protocol):
+    content = {"a": [1, -1, 2**40, 1.5, "ä", b"b", (), (1, 2, 3, 4), {"c": None}], "b": True}
+    content["c"] = content["a"]
+    assert read_pickle(io.BytesIO(pickle.dumps(content, protocol)), "here")["b"] is True
+    if protocol > 2:  # others write bytes as a call
+        assert read_pickle(io.BytesIO(pickle.dumps(content, protocol)), "here") == content
+
+
+def test_ordered_dicts_of_python_2_are_read():
+    pairs = pickle.dumps([["a", 1], ["b", 2]], 2)[2:-1]
+    ordered = b"\x80\x02ccollections\nOrderedDict\n" + pairs + b"\x85R."
+    assert read_pickle(io.BytesIO(ordered), "here") == {"a": 1, "b": 2}
+
+
+def test_several_state_dicts_are_refused_by_name(tmp_path):
+    write_torch_file(tmp_path / "gan.pth", {"encoder": WEIGHTS, "decoder": WEIGHTS})
+    with _refused(tmp_path / "gan.pth", "holds several state dicts, encoder, decoder"):
+        _values(tmp_path / "gan.pth")
+
+
+def test_tensors_in_objects_are_named_before_other_objects(tmp_path):
+    state = {
+        "arguments": argparse.Namespace(),
+        "model": argparse.Namespace(weight=WEIGHTS),
+        "z": BESIDE["when"],
+    }
+    write_torch_file(tmp_path / "model.pth", state)
+    with _refused(tmp_path / "model.pth", "an object of type argparse.Namespace"):
+        _values(tmp_path / "model.pth")
 
 
 def test_a_missing_storage_is_reported_before_anything_is_built(tmp_path):
