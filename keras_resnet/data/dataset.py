@@ -56,6 +56,8 @@ class Dataset:
         hflip: whether an image flipped left to right still belongs to its class.
         test: images that neither train nor choose, for the figure that is reported; None where there are
             none.
+        fingerprint: hash of the content, where the name does not say which images these are; it makes a run
+            another one.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Dataset:
     validation: Split
     hflip: bool
     test: Split | None = None
+    fingerprint: str | None = None
 
     @property
     def channels(self) -> int:

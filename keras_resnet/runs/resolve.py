@@ -203,4 +203,5 @@ def _dataset_settings(dataset: Dataset) -> dict[str, object]:
         **{f"{name}_split": split and split.name for name, split in splits.items()},
         **{f"{name}_images": split and split.size for name, split in splits.items()},
         "class_names": list(dataset.class_names),
+        **({"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}),
     }

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,9 @@ def from_arrays(
     if validation is None:
         splits["train"], splits["validation"] = _hold_out(*splits["train"], validation_fraction)
     made = {split: split_from_arrays(split, *arrays) for split, arrays in splits.items()}
-    return Dataset(name, names, shape, made["train"], made["validation"], hflip, made.get("test"))
+    return Dataset(
+        name, names, shape, made["train"], made["validation"], hflip, made.get("test"), _fingerprint(splits)
+    )
 
 
 def split_from_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
@@ -164,6 +166,13 @@ def _integers(split: str, labels: np.ndarray) -> np.ndarray:
         f"{labels.shape} of {labels.dtype}.",
         parameter=split,
     )
+
+
+def _fingerprint(splits: Mapping[str, Arrays]) -> str:
+    digest = hashlib.sha256()
+    for array in (array for arrays in splits.values() for array in arrays):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:

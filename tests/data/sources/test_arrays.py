@@ -6,6 +6,8 @@ from helpers.errors import refused
 from keras_resnet.data import from_arrays
 from keras_resnet.data.input_spec import choose_transform
 from keras_resnet.data.pipeline import Pipeline
+from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.resolve import resolve
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (60, 8, 8, 3), "uint8")
@@ -147,3 +149,22 @@ def test_the_same_images_and_labels_in_other_types_are_the_same_dataset(images, 
     expected, found = (_pairs(from_arrays(pair).validation) for pair in ((IMAGES, LABELS), (images, labels)))
     assert [label for _, label in found] == [label for _, label in expected]
     np.testing.assert_array_equal([image for image, _ in found], [image for image, _ in expected])
+
+
+def test_other_images_or_labels_make_another_run(tmp_path):
+    """Of the same name, sizes and classes."""
+    brighter = np.clip(IMAGES, 1, None)
+    assert (brighter != IMAGES).any()
+    swapped = LABELS.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    settings = [
+        resolve(TrainConfig(dataset=from_arrays(pair), depth=8, output_dir=tmp_path)).folder.settings
+        for pair in (
+            (IMAGES, LABELS),
+            (IMAGES.copy(), LABELS.tolist()),
+            (brighter, LABELS),
+            (IMAGES, swapped),
+        )
+    ]
+    assert settings[0] == settings[1]
+    assert settings[0] != settings[2] != settings[3] != settings[0]
