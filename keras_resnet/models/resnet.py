@@ -45,7 +45,7 @@ def ResNet(
         include_top: whether to add the global average pool and the classifier.
         weights: None for He initialization; the name of public weights, as listed by
             `keras_resnet.weights.list_weights()` ("imagenet": keras.applications', or torchvision's where it
-            has none); or the path of a file: `.weights.h5` and `.keras` of this package, `.h5` of
+            has none); or the path of a file: `.weights.h5` and `.keras` of this package, those and `.h5` of
             keras.applications, `.safetensors` and `.pth` of torchvision or timm. All weights must fit, except
             that the head keeps its initial values for another number of `classes`, and is skipped without the
             top. A first convolution with another number of channels gets the sum of the kernel over its

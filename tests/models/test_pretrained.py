@@ -186,6 +186,25 @@ def test_a_file_without_a_head_cannot_fill_one(torch_18, tmp_path):
     with refused("weights", path) as caught:
         constructors.ResNet18(weights=path)
     assert "predictions/kernel is missing" in caught.value.reason
+    model = constructors.ResNet18(weights=path, classes=5)  # a number that says that the head is new
+    np.testing.assert_array_equal(model.get_layer("conv1_bn").gamma.numpy(), torch_18[1]["bn1.weight"])
+    assert model.output_shape == (None, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_networks_of_keras_applications_are_read_as_keras_3_saves_them(suffix, tmp_path):
+    base = with_random_weights(
+        keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3))
+    )
+    image = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(base(image))
+    model = keras.Model(image, keras.layers.Dense(5, "softmax")(pooled))
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix == ".keras" else model.save_weights(path)
+    ours = constructors.ResNet50(weights=path, classes=5, input_shape=(32, 32, 3))
+    pixels = np.random.RandomState(0).uniform(-100, 100, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(ours(pixels), model(pixels), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, slow(4)])

@@ -37,6 +37,21 @@ def test_a_file_with_another_suffix_is_refused():
     assert ".weights.h5, .keras, .h5, .safetensors, .pth, .pt" in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "name", ["net.pth", "net.PTH", "net.pt", "model_best.pth.tar", "last.ckpt", "pytorch_model.bin", "net.th"]
+)
+def test_every_suffix_of_pytorch_is_read(name, tmp_path):
+    shutil.copy(FILES / "state.pth", tmp_path / name)
+    with open_weights(tmp_path / name) as named:
+        assert "conv1_conv/kernel" in named.arrays
+
+
+def test_suffixes_of_other_formats_may_be_in_upper_case(tmp_path):
+    shutil.copy(FILES / "state.safetensors", tmp_path / "NET.SAFETENSORS")
+    with open_weights(tmp_path / "NET.SAFETENSORS") as named:
+        assert "conv1_conv/kernel" in named.arrays
+
+
 def test_weights_of_other_networks_are_refused(tmp_path):
     write_torch_file(tmp_path / "deep.pth", {"conv1.0.weight": np.ones(3, "float32")})
     with refused(value=tmp_path / "deep.pth") as caught:
