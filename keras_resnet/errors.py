@@ -3,6 +3,9 @@
 import os
 from collections.abc import Mapping
 
+# Of a message from elsewhere, in characters.
+_MAX_LINE = 300
+
 
 class UserError(ValueError):
     """A mistake the caller can fix: a value, a file or a dataset that cannot be used.
@@ -39,3 +42,9 @@ def format_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(format_value, value))
     return str(value)
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, without a full stop and of a bounded length."""
+    line = str(error).strip().split("\n")[0].rstrip(".")
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}..."

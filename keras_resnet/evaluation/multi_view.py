@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.input_spec import TestViews
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 from keras_resnet.inference.images import to_channels
 from keras_resnet.inference.predictor import Predictor
-from keras_resnet.inference.reading import PredictFn, first_line
+from keras_resnet.inference.reading import PredictFn
 from keras_resnet.models.surgery import fully_convolutional
 
 # Pixels that a fully convolutional model takes at a time: its activations are a hundred times as many
