@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping
 
-# Of a message from elsewhere, in characters.
-_MAX_LINE = 300
+# In characters: of a message from elsewhere, and of what a message of this package says.
+_MAX_LINE, _MAX_VALUE, _MAX_REASON = 300, 1000, 2000
 
 
 class UserError(ValueError):
@@ -24,9 +24,10 @@ class UserError(ValueError):
         self.reason, self.parameter, self.value = reason, parameter, value
 
     def __str__(self) -> str:
-        value = None if self.value is None else format_value(self.value)
+        value = None if self.value is None else _shortened(format_value(self.value), _MAX_VALUE)
         subject = "=".join(part for part in (self.parameter, value) if part is not None)
-        return f"{subject}: {self.reason}" if subject else self.reason
+        reason = _shortened(self.reason, _MAX_REASON)
+        return f"{subject}: {reason}" if subject else reason
 
 
 def format_value(value: object) -> str:
@@ -46,5 +47,8 @@ def format_value(value: object) -> str:
 
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's message, without a full stop and of a bounded length."""
-    line = str(error).strip().split("\n")[0].rstrip(".")
-    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}..."
+    return _shortened(str(error).strip().split("\n")[0].rstrip("."), _MAX_LINE)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -17,7 +17,7 @@ from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
 from keras_resnet.models.copying import Copier
-from keras_resnet.models.graph import Call, as_graph, calls, producer
+from keras_resnet.models.graph import Call, as_graph, calls, is_of_keras, producer
 
 _GLOBAL_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
@@ -152,7 +152,7 @@ def _with_map_and_logits(model: keras.Model, layer: str) -> keras.Model:
     """Returns a copy in float32 from images to the output of the layer and to the logits."""
     last = producer(model.outputs[0])
     # An operation or a model of another kind at the end may contain a softmax.
-    if not hasattr(last, "activation") and not isinstance(last, keras.layers.Softmax):
+    if not hasattr(last, "activation") and not _is_softmax(last):
         raise UserError(
             f"ends in {last.name}, whose logits are unknown; it must end in Dense, Activation or Softmax.",
             parameter="model",
@@ -196,14 +196,19 @@ class _Tapper(Copier):
         self.outputs: dict[str, keras.KerasTensor] = {}
 
     def changes(self, layer: keras.layers.Layer) -> Mapping[str, Any]:
-        is_last = layer is self._last and not isinstance(layer, keras.layers.Softmax)
+        is_last = layer is self._last and not _is_softmax(layer)
         return {"activation": "linear"} if is_last else {}
 
     def call(self, operation: keras.Operation, copied: Any, args: Any, kwargs: Any) -> Any:
-        if operation is self._last and isinstance(operation, keras.layers.Softmax):
+        if operation is self._last and _is_softmax(operation):
             return args[0]
         self.outputs[operation.name] = copied(*args, **kwargs)
         return self.outputs[operation.name]
+
+
+def _is_softmax(operation: keras.Operation) -> bool:
+    """Whether it is a layer or operation that does nothing but turn logits into probabilities."""
+    return is_of_keras(type(operation)) and type(operation).__name__ in ("Softmax", "Sigmoid")
 
 
 def _last_map(outputs: dict[str, keras.KerasTensor]) -> str:

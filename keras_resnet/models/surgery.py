@@ -163,7 +163,7 @@ def zero_gamma(model: keras.Model, blocks: Collection[str] | None = None) -> Non
             branches.setdefault(name.block_name, {})[name.index] = layer
     for block in residual:
         gamma = branches[block][max(branches[block])].gamma
-        gamma.assign(keras.ops.zeros_like(gamma))
+        gamma.assign(keras.ops.zeros(gamma.shape))
 
 
 def _find_foldable(model: keras.Model) -> dict[int, Any]:
