@@ -17,7 +17,7 @@ from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
 from keras_resnet.models.copying import Copier
-from keras_resnet.models.graph import Call, as_graph, calls, is_of_keras, producer
+from keras_resnet.models.graph import Call, as_graph, calls, is_of_keras, maker, producer
 
 _GLOBAL_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
@@ -89,7 +89,7 @@ def feature_layer(model: keras.Model) -> str:
             parameter="model",
             value=model.name,
         )
-    return producer(pools[-1].input_tensors[0]).name
+    return maker(pools[-1].input_tensors[0]).name
 
 
 def _all_calls(model: keras.Model) -> Iterator[Call]:
@@ -193,7 +193,7 @@ class _Tapper(Copier):
     def __init__(self, last: keras.Operation):
         super().__init__("float32", inline=True)
         self._last = last
-        self.outputs: dict[str, keras.KerasTensor] = {}
+        self.outputs: dict[str, Any] = {}
 
     def changes(self, layer: keras.layers.Layer) -> Mapping[str, Any]:
         is_last = layer is self._last and not _is_softmax(layer)
@@ -204,6 +204,11 @@ class _Tapper(Copier):
             return args[0]
         self.outputs[operation.name] = copied(*args, **kwargs)
         return self.outputs[operation.name]
+
+    def call_graph(self, call: Call, graph: keras.Model, args: Any, kwargs: Any) -> Any:
+        outputs = keras.tree.flatten(super().call_graph(call, graph, args, kwargs))
+        self.outputs[call.operation.name] = outputs[0] if len(outputs) == 1 else outputs
+        return outputs
 
 
 def _is_softmax(operation: keras.Operation) -> bool:

@@ -132,7 +132,7 @@ class Copier:
         try:
             graph = self._graph(operation)
             if graph is not None:
-                return self._call_graph(call, graph, args, kwargs)
+                return self.call_graph(call, graph, args, kwargs)
             if id(operation) in self._copies:
                 return self.call(operation, self._copies[id(operation)][1], args, kwargs)
             if not isinstance(operation, keras.Layer):
@@ -158,7 +158,8 @@ class Copier:
             ) from error
         return outputs
 
-    def _call_graph(self, call: Any, graph: keras.Model, args: Any, kwargs: Any) -> Any:
+    def call_graph(self, call: Any, graph: keras.Model, args: Any, kwargs: Any) -> Any:
+        """Calls the copy of a nested model; returns the outputs."""
         given, values = (keras.tree.flatten(each[:1]) for each in (call.arguments.args, args))
         entered = [self._enter(graph, *each) for each in zip(graph.inputs, values, given, strict=True)]
         ranks = zip(graph.inputs, entered, strict=True)

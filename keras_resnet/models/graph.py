@@ -64,6 +64,11 @@ def graphs(model: keras.Model) -> Iterator[keras.Model]:
             waiting.extend(call.operation for call in calls(graph))
 
 
+def maker(tensor: keras.KerasTensor) -> keras.Operation:
+    """Returns the operation or nested model whose output a tensor is."""
+    return tensor._keras_history.operation
+
+
 def producer(tensor: keras.KerasTensor) -> keras.Operation:
     """Returns the operation whose output a tensor is, that inside of nested models."""
     operation, _, index = tensor._keras_history
