@@ -3,6 +3,9 @@
 import os
 from collections.abc import Mapping
 
+# In characters: of a message from elsewhere, and of what a message of this package says.
+_MAX_LINE, _MAX_VALUE, _MAX_REASON = 300, 1000, 2000
+
 
 class UserError(ValueError):
     """A mistake the caller can fix: a value, a file or a dataset that cannot be used.
@@ -21,9 +24,10 @@ class UserError(ValueError):
         self.reason, self.parameter, self.value = reason, parameter, value
 
     def __str__(self) -> str:
-        value = None if self.value is None else format_value(self.value)
+        value = None if self.value is None else _shortened(format_value(self.value), _MAX_VALUE)
         subject = "=".join(part for part in (self.parameter, value) if part is not None)
-        return f"{subject}: {self.reason}" if subject else self.reason
+        reason = _shortened(self.reason, _MAX_REASON)
+        return f"{subject}: {reason}" if subject else reason
 
 
 def format_value(value: object) -> str:
@@ -39,3 +43,12 @@ def format_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(format_value, value))
     return str(value)
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, without a full stop and of a bounded length."""
+    return _shortened(str(error).strip().split("\n")[0].rstrip("."), _MAX_LINE)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."

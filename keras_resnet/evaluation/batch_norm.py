@@ -1,5 +1,7 @@
 """Exact statistics for batch normalization, in place of moving averages."""
 
+import collections
+import inspect
 import logging
 import math
 from collections.abc import Iterable
@@ -9,6 +11,8 @@ import numpy as np
 
 from keras_resnet._utils.progress import ProgressLogger
 from keras_resnet.errors import UserError
+from keras_resnet.models.graph import as_graph, calls
+from keras_resnet.models.layer_copy import sublayers
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,42 +32,46 @@ def precise_batch_norm(model: keras.Model, batches: Iterable[np.ndarray]) -> Non
         batches: images prepared as for evaluation, (n, H, W, C) each.
 
     Raises:
-        UserError: there are no images, or the model is not Functional.
+        UserError: there are no images, the model is not Functional, or a BN is shared or inside of a layer.
     """
-    if not getattr(model, "inputs", None) or len(model.inputs) != 1:
+    if as_graph(model) is None or isinstance(model, keras.Sequential) or len(model.inputs) != 1:
         raise UserError(
             "must be a Functional model with one input to recompute its batch-norm statistics.",
             parameter="model",
             value=model.name,
         )
+    _check_batch_norms(model)
     values: dict[int, list] = {id(model.inputs[0]): [np.asarray(batch) for batch in batches]}
     if not values[id(model.inputs[0])]:
         raise UserError("must yield at least one image.", parameter="batches")
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    steps = list(calls(model))
     # Nothing behind the last BN matters.
-    last = max((place for place, layer in enumerate(layers) if _is_batch_norm(layer)), default=-1)
-    layers = layers[: last + 1]
-    uses: dict[int, int] = {}
-    for layer in layers:
-        for tensor in keras.tree.flatten(layer.input):
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-    progress = ProgressLogger(len(layers), log=_LOG.info, unit="layers")
-    for layer in layers:
-        sources = keras.tree.flatten(layer.input)
-        if _is_batch_norm(layer):
-            mean, variance = _moments(values[id(sources[0])], layer.axis)
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(variance)
-        outputs = []
+    last = max((place for place, call in enumerate(steps) if _is_batch_norm(call.operation)), default=-1)
+    steps = steps[: last + 1]
+    uses = collections.Counter(id(tensor) for call in steps for tensor in call.input_tensors)
+    progress = ProgressLogger(len(steps), log=_LOG.info, unit="layers")
+    for call in steps:
+        sources = call.input_tensors
+        if _is_batch_norm(call.operation):
+            mean, variance = _moments(values[id(sources[0])], call.operation.axis)
+            call.operation.moving_mean.assign(mean)
+            call.operation.moving_variance.assign(variance)
+        # Explicitly: random layers of preprocessing are in training mode by default.
+        has_mode = "training" in inspect.signature(call.operation.call).parameters
+        in_inference = {"training": False} if has_mode else {}
+        outputs: list[list] = [[] for _ in call.outputs]
         for number in range(len(values[id(sources[0])])):
-            batch = keras.tree.map_structure(lambda tensor, n=number: values[id(tensor)][n], layer.input)
-            outputs.append(keras.ops.convert_to_numpy(layer(batch)))
+            args, kwargs = call.arguments.fill_in(
+                {id(source): values[id(source)][number] for source in sources}
+            )
+            results = keras.tree.flatten(call.operation(*args, **{**in_inference, **kwargs}))
+            for output, result in zip(outputs, results, strict=True):
+                output.append(keras.ops.convert_to_numpy(result))
             for source in sources:
                 if uses[id(source)] == 1:
                     values[id(source)][number] = None  # frees the memory that the next output needs
-        for source in sources:
-            uses[id(source)] -= 1
-        values[id(layer.output)] = outputs
+        uses.subtract(map(id, sources))
+        values.update(zip(map(id, call.outputs), outputs, strict=True))
         progress.add(1)
 
 
@@ -75,7 +83,20 @@ def estimate_memory(model: keras.Model, num_images: int) -> int:
     return 2 * 4 * num_images * max(sizes)
 
 
-def _is_batch_norm(layer: keras.layers.Layer) -> bool:
+def _check_batch_norms(model: keras.Model) -> None:
+    """Refuses BNs whose inputs are not those of one call in the model itself."""
+    uses = collections.Counter(id(call.operation) for call in calls(model))
+    for part in sublayers(model):
+        if _is_batch_norm(part) and uses[id(part)] != 1:
+            raise UserError(
+                f"its {part.name} is inside of another layer or called several times; the statistics of such "
+                "batch normalization cannot be recomputed.",
+                parameter="model",
+                value=model.name,
+            )
+
+
+def _is_batch_norm(layer: keras.Operation) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 

@@ -2,7 +2,8 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import matplotlib as mpl
@@ -15,6 +16,8 @@ import tensorflow as tf
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.copying import Copier
+from keras_resnet.models.graph import Call, as_graph, calls, maker
 from keras_resnet.models.head import head_operation, is_activation
 
 _GLOBAL_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
@@ -83,14 +86,21 @@ def feature_layer(model: keras.Model) -> str:
         UserError: the model has no global pool.
     """
     # The last one, since squeeze-and-excitation blocks have global pools inside.
-    pools = [layer for layer in model.layers if isinstance(layer, _GLOBAL_POOLS)]
+    pools = [call for call in _all_calls(model) if isinstance(call.operation, _GLOBAL_POOLS)]
     if not pools:
         raise UserError(
             "has no global pool, in front of which the last feature map would be; give the name of a layer.",
             parameter="model",
             value=model.name,
         )
-    return _producer(pools[-1].input).name
+    return maker(pools[-1].input_tensors[0]).name
+
+
+def _all_calls(model: keras.Model) -> Iterator[Call]:
+    """Yields the calls of a model in their order, those inside of nested models included."""
+    for call in calls(as_graph(model) or model):
+        nested = as_graph(call.operation)
+        yield from [call] if nested is None else _all_calls(nested)
 
 
 def draw_grad_cam(picture: np.ndarray, heat_map: np.ndarray, path: str | os.PathLike, title: str) -> None:
@@ -137,59 +147,72 @@ def _check_classifier(model: keras.Model) -> None:
             parameter="model",
             value=model.name,
         )
-    if any(getattr(layer, "data_format", None) == "channels_first" for layer in model.layers):
+    operations = (call.operation for call in _all_calls(model))
+    if any(getattr(operation, "data_format", None) == "channels_first" for operation in operations):
         raise UserError("must have its channels last.", parameter="model", value=model.name)
 
 
 def _with_map_and_logits(model: keras.Model, layer: str) -> keras.Model:
     """Returns a copy in float32 from images to the output of the layer and to the logits."""
     last = head_operation(model.outputs[0])
-    # A nested model or an operation at the end may contain a softmax.
+    # An operation or a model of another kind at the end may contain a softmax.
     if not hasattr(last, "activation") and not is_activation(last):
         raise UserError(
             f"ends in {last.name}, whose logits are unknown; it must end in Dense, Activation or Softmax.",
             parameter="model",
             value=model.name,
         )
-
-    def clone(original):
-        config = original.get_config()
-        # A nested model has layers with configs of their own, and an operation has no dtype.
-        if isinstance(original, keras.Layer) and not isinstance(original, keras.Model):
-            config["dtype"] = "float32"
-        if original is last and not is_activation(original):
-            config["activation"] = "linear"
-        return type(original).from_config(config)
-
+    tapper = _Tapper(last)
     # In float32: a model that takes integers would cut the gradient, and the fractions of floats.
     image = keras.Input(model.inputs[0].shape[1:], dtype="float32", name="image")
-    outputs = {model.inputs[0].name: image}
-
-    def call(copied, *args, **kwargs):
-        if copied.name == last.name and is_activation(copied):
-            return args[0]
-        outputs[copied.name] = copied(*args, **kwargs)
-        return outputs[copied.name]
-
+    tapper.outputs[model.inputs[0].name] = image
     with raised_recursion_limit():
-        # Without the arguments of `compile`, which Keras would copy too and may not be able to.
-        plain = keras.Model(model.inputs, model.outputs, name=model.name)
-        copy = keras.models.clone_model(plain, [image], clone_function=clone, call_function=call)
-        if layer not in outputs:
-            raise UserError(
-                f"{model.name} has no such layer; the last with a feature map is {_last_map(outputs)}.",
-                parameter="layer",
-                value=layer,
-            )
-        if len(getattr(outputs[layer], "shape", ())) != 4:
-            raise UserError(
-                f"its output is not a feature map; the last layer of {model.name} with one is "
-                f"{_last_map(outputs)}.",
-                parameter="layer",
-                value=layer,
-            )
-        copy.set_weights(plain.get_weights())
+        functional = keras.Model(model.inputs, model.outputs, name=model.name)  # also of a Sequential one
+    copy = tapper.copy(functional, [image])
+    outputs = tapper.outputs
+    if layer not in outputs:
+        raise UserError(
+            f"{model.name} has no such layer; the last with a feature map is {_last_map(outputs)}.",
+            parameter="layer",
+            value=layer,
+        )
+    if len(getattr(outputs[layer], "shape", ())) != 4:
+        raise UserError(
+            f"its output is not a feature map; the last layer of {model.name} with one is "
+            f"{_last_map(outputs)}.",
+            parameter="layer",
+            value=layer,
+        )
+    with raised_recursion_limit():
         return keras.Model(image, [outputs[layer], *copy.outputs])
+
+
+class _Tapper(Copier):
+    """Copies a classifier in float32 up to its logits, and keeps the output of every layer.
+
+    Args:
+        last: the layer whose activation, or which itself, turns logits into probabilities.
+    """
+
+    def __init__(self, last: keras.Operation):
+        super().__init__("float32", inline=True)
+        self._last = last
+        self.outputs: dict[str, Any] = {}
+
+    def changes(self, layer: keras.layers.Layer) -> Mapping[str, Any]:
+        is_last = layer is self._last and not is_activation(layer)
+        return {"activation": "linear"} if is_last else {}
+
+    def call(self, operation: keras.Operation, copied: Any, args: Any, kwargs: Any) -> Any:
+        if operation is self._last and is_activation(operation):
+            return args[0]
+        self.outputs[operation.name] = copied(*args, **kwargs)
+        return self.outputs[operation.name]
+
+    def call_graph(self, call: Call, graph: keras.Model, args: Any, kwargs: Any) -> Any:
+        outputs = keras.tree.flatten(super().call_graph(call, graph, args, kwargs))
+        self.outputs[call.operation.name] = outputs[0] if len(outputs) == 1 else outputs
+        return outputs
 
 
 def _last_map(outputs: dict[str, keras.KerasTensor]) -> str:
@@ -207,8 +230,3 @@ def _as_indices(classes: Sequence[int], num_images: int, num_classes: int) -> np
     if indices.min() < 0 or indices.max() >= num_classes:
         raise UserError(f"must be from 0 to {num_classes - 1}.", parameter="classes", value=indices.tolist())
     return indices
-
-
-def _producer(tensor: keras.KerasTensor) -> keras.Operation:
-    # Not by the outputs of all layers: those of a nested model are tensors of its own graph.
-    return tensor._keras_history.operation

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.input_spec import TestViews
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 from keras_resnet.inference.images import to_channels
 from keras_resnet.inference.keras_file import KerasPredictFn
 from keras_resnet.inference.predictor import Predictor
-from keras_resnet.inference.reading import PredictFn, first_line
+from keras_resnet.inference.reading import PredictFn
 from keras_resnet.models.head import probability_model
 from keras_resnet.models.surgery import fully_convolutional
 from keras_resnet.training.losses import MIN_PROBABILITY

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.graph import as_graph, calls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +35,19 @@ def layer_responses(model: keras.Model, batches: Iterable[np.ndarray]) -> tuple[
     Raises:
         UserError: there are no images, or there is no 3x3 convolution with a BN.
     """
+    graph = as_graph(model)
+    steps = list(calls(graph)) if graph else []
     normalized = {
-        id(layer.input): layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+        id(call.input_tensors[0]): call
+        for call in steps
+        if isinstance(call.operation, keras.layers.BatchNormalization)
     }
     pairs = [
-        (layer.name, normalized[id(layer.output)].output)
-        for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D)
-        and tuple(layer.kernel_size) == (3, 3)
-        and id(layer.output) in normalized
+        (call.operation.name, normalized[id(call.outputs[0])].outputs[0])
+        for call in steps
+        if isinstance(call.operation, keras.layers.Conv2D)
+        and tuple(call.operation.kernel_size) == (3, 3)
+        and id(call.outputs[0]) in normalized
     ]
     if not pairs:
         raise UserError(

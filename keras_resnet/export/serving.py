@@ -15,6 +15,7 @@ from keras_resnet.data.images import augment
 from keras_resnet.data.images.decode import crop_batch, decode, decode_crop
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.export.config import check_on_decode_error
+from keras_resnet.export.resources import resources
 from keras_resnet.inference.sidecars import write_sidecars
 from keras_resnet.inference.spec import Classifier
 from keras_resnet.models.surgery import inference_copy
@@ -52,13 +53,15 @@ def export_saved_model(
     check_on_decode_error(on_decode_error)
     classifier = Classifier(model, class_names, spec)
     with raised_recursion_limit():
-        server = _Server(classifier, on_decode_error)
+        folded = inference_copy(model)
+        server = _Server(classifier, folded, on_decode_error)
         shape = (None, None, None, classifier.spec.channels)
         of_floats, _ = (
             server.serve.get_concrete_function(tf.TensorSpec(shape, dtype, "images"))
             for dtype in (tf.float32, tf.uint8)
         )
         of_files = server.serve_bytes.get_concrete_function(tf.TensorSpec((None,), tf.string, "image_bytes"))
+        server.resources = resources(folded, of_floats)
         with atomic_write(path) as written:
             signatures = {"serving_default": of_floats, "serve_bytes": of_files}
             tf.saved_model.save(server, os.fspath(written), signatures)
@@ -70,10 +73,8 @@ def export_saved_model(
 class _Server(tf.Module):
     """Prepares images, runs the model, and names the likeliest classes."""
 
-    def __init__(self, classifier: Classifier, on_decode_error: str):
+    def __init__(self, classifier: Classifier, folded: keras.Model, on_decode_error: str):
         super().__init__()
-        folded = inference_copy(classifier.model)
-        self.weights = [weight.value for weight in folded.weights]
         # Not as an attribute itself, or Keras' objects would be saved as well.
         self._predict = functools.partial(folded, training=False)
         self._names, self._on_decode_error = classifier.class_names, on_decode_error

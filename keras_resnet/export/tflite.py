@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,16 +16,22 @@ from numpy.typing import ArrayLike
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.data.input_spec import InputSpec
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 from keras_resnet.export.calibration import calibration_batches
 from keras_resnet.export.config import TFLITE_KINDS
 from keras_resnet.export.metadata import archive, metadata
 from keras_resnet.export.pack import pack
+from keras_resnet.export.resources import resources
 from keras_resnet.inference.spec import Classifier
+from keras_resnet.models.layer_copy import sublayers
 from keras_resnet.models.surgery import inference_copy
 
 # Weights of red, green and blue in gray, as decoders have them (ITU-R BT.601); a gray image stays as it is.
 _LUMA = (0.299, 0.587, 0.114)
+
+# How the converter names an operation at fault.
+_OPERATION = re.compile(r"'(tf\.\w+)' op")
+_MAX_OPERATIONS = 5
 
 
 def export_tflite(
@@ -78,12 +85,12 @@ def export_tflite(
         return {"probabilities": folded(pixels, training=False)}
 
     module = tf.Module()
-    module.weights = [weight.value for weight in folded.weights]
     module.probabilities = tf.function(probabilities)
     with tempfile.TemporaryDirectory() as folder:
         # Through a SavedModel, since the converter's own way from a Keras model hides its errors.
         with raised_recursion_limit():
             signature = module.probabilities.get_concrete_function(image_spec)
+            module.resources = resources(folded, signature)
             tf.saved_model.save(module, folder, signatures=signature)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if kind != "float32":
@@ -103,14 +110,30 @@ def export_tflite(
         except Exception as error:
             if isinstance(error, UserError):
                 raise
-            # Whatever the passes of the converter raise; its message names the operation at fault.
+            # Whatever the passes of the converter raise.
             raise UserError(
-                f"could not be converted to TFLite ({kind}): {error}", parameter="model", value=model.name
+                f"could not be converted to TFLite ({kind}): {_converter_message(error, folded)}.",
+                parameter="model",
+                value=model.name,
             ) from error
     rgb = dataclasses.replace(classifier.spec, channels=3)  # what the file takes
     content = pack(converted, metadata(name=model.name, size=size)) + archive(classifier.class_names, rgb)
     with atomic_write(path) as written:
         pathlib.Path(written).write_bytes(content)
+
+
+def _converter_message(error: Exception, model: keras.Model) -> str:
+    """Returns what the converter's message, of a line for each operation, says in a sentence."""
+    quantized = [layer for layer in sublayers(model) if layer.quantization_mode]
+    if quantized:
+        return (
+            f"its layer {quantized[0].name} is quantized for Keras ({quantized[0].quantization_mode}); "
+            "export the model as it was before model.quantize, with kind=int8 for a small file"
+        )
+    operations = dict.fromkeys(_OPERATION.findall(str(error)))
+    if operations:
+        return f"it has no operations like {', '.join(list(operations)[:_MAX_OPERATIONS])}"
+    return first_line(error)
 
 
 def _representative_batches(

@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import InputSpec
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 from keras_resnet.inference.labels import LABELS, read_labels
-from keras_resnet.inference.reading import ModelFile, check_class_names, first_line, unreadable_file
+from keras_resnet.inference.reading import ModelFile, check_class_names, unreadable_file
 from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
 
 if TYPE_CHECKING:

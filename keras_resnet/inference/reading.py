@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from keras_resnet.data.input_spec import InputSpec
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -50,8 +50,3 @@ def foreign_file(path: str | os.PathLike) -> UserError:
 def unreadable_file(path: str | os.PathLike, kind: str, error: Exception, advice: str) -> UserError:
     """Returns the error for a file that its library cannot open."""
     return UserError(f"is not a {kind} that can be opened ({first_line(error)}); {advice}.", value=path)
-
-
-def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, without a full stop."""
-    return str(error).strip().split("\n")[0].rstrip(".")

@@ -7,6 +7,7 @@ import keras
 from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import MAX_SQUASH_SIZE, InputSpec
 from keras_resnet.errors import UserError
+from keras_resnet.models.graph import graphs
 from keras_resnet.models.head import probability_model
 from keras_resnet.models.layers import MeanSubtraction
 
@@ -76,7 +77,8 @@ class Classifier:
 
 
 def _default_spec(model: keras.Model, size: int, channels: int) -> InputSpec:
-    means = [layer.mean.shape for layer in model.layers if isinstance(layer, MeanSubtraction)]
+    layers = (layer for graph in graphs(model) for layer in graph.layers)
+    means = [layer.mean.shape for layer in layers if isinstance(layer, MeanSubtraction)]
     normalization = "published"  # by whoever made the model
     if means:
         normalization = "per_pixel_mean" if len(means[0]) == 3 else "per_channel_mean"

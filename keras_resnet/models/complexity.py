@@ -5,8 +5,8 @@ import math
 
 import keras
 
-from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.copying import Copier
 from keras_resnet.weights.names import stage_of
 
 # Layers with one multiply-add per kernel weight and output position.
@@ -82,8 +82,8 @@ def complexity(model: keras.Model, input_shape: tuple[int, int, int] | None = No
         UserError: the size of the images is not known, or the multiply-adds of a layer with weights are not.
     """
     if input_shape is not None:
-        with raised_recursion_limit():
-            model = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
+        inputs = keras.tree.map_structure(lambda _: keras.Input(input_shape), model.input)
+        model = Copier().copy(model, inputs)
     return Complexity(tuple(_count(layer) for layer in model.layers))
 
 

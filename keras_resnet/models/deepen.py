@@ -1,14 +1,15 @@
 """Makes a trained model deeper without changing what it computes: the paper's argument, executed."""
 
 import collections
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import keras
 
-from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture, get_architecture
 from keras_resnet.models.blocks import basic_block, bottleneck_block
+from keras_resnet.models.copying import Copier
 from keras_resnet.models.surgery import zero_gamma
 from keras_resnet.weights.names import block_name, layer_name, parse_layer_name
 
@@ -31,7 +32,7 @@ def deepen(model: keras.Model, depth: int, *, where: str = "end") -> keras.Model
         where: whether a stage's new blocks come after its others ("end") or in the "middle" of them.
 
     Raises:
-        UserError: the model, depth or position is none of these.
+        UserError: the model, depth or position is none of these, or a layer cannot be copied.
     """
     if where not in WHERE:
         raise UserError(f"must be one of {', '.join(WHERE)}.", parameter="where", value=where)
@@ -46,31 +47,7 @@ def deepen(model: keras.Model, depth: int, *, where: str = "end") -> keras.Model
         for number in range(1, stage.blocks + 1):
             moved = number if number <= kept else number + new
             renamed[block_name(stage.name, number)] = block_name(stage.name, moved)
-    former: dict[str, str] = {}  # a layer's name in the model, by its name in the copy
-
-    def clone(layer):
-        config = layer.get_config()
-        parsed = parse_layer_name(layer.name)
-        if parsed and parsed.block_name:
-            config["name"] = renamed[parsed.block_name] + layer.name.removeprefix(parsed.block_name)
-        former[config["name"]] = layer.name
-        return type(layer).from_config(config)
-
-    def call(layer, *args, **kwargs):
-        x = layer(*args, **kwargs)
-        parsed = parse_layer_name(former[layer.name])
-        if parsed and parsed.kind == "out" and parsed.block_name in added:
-            stage = next(stage for stage in stages if stage.name == parsed.stage)
-            make = bottleneck_block if stage.bottleneck else basic_block
-            for name in added[parsed.block_name]:
-                x = make(x, stage.filters, dilation=stage.dilation, name=name)
-        return x
-
-    with raised_recursion_limit():
-        copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
-        deeper = keras.Model(copy.input, copy.output, name=target.name)
-    for name, old in former.items():
-        deeper.get_layer(name).set_weights(model.get_layer(old).get_weights())
+    deeper = _Deepener(stages, renamed, added).copy(model, name=target.name)
     zero_gamma(deeper, [name for names in added.values() for name in names])
     return deeper
 
@@ -81,6 +58,36 @@ class _Stage(NamedTuple):
     filters: int
     dilation: int
     bottleneck: bool
+
+
+class _Deepener(Copier):
+    """Copies a model with blocks renamed and added.
+
+    Args:
+        renamed: new names of blocks, by the old ones.
+        added: names of new blocks, by the old name of the block before them.
+    """
+
+    def __init__(self, stages: list[_Stage], renamed: dict[str, str], added: dict[str, list[str]]):
+        super().__init__()
+        self._stages = {stage.name: stage for stage in stages}
+        self._renamed, self._added = renamed, added
+
+    def changes(self, layer: keras.layers.Layer) -> Mapping[str, Any]:
+        parsed = parse_layer_name(layer.name)
+        if parsed is None or parsed.block_name not in self._renamed:
+            return {}
+        return {"name": self._renamed[parsed.block_name] + layer.name.removeprefix(parsed.block_name)}
+
+    def call(self, operation: keras.Operation, copied: Any, args: Any, kwargs: Any) -> Any:
+        x = copied(*args, **kwargs)
+        parsed = parse_layer_name(operation.name)
+        if parsed and parsed.kind == "out" and parsed.block_name in self._added:
+            stage = self._stages[parsed.stage]
+            make = bottleneck_block if stage.bottleneck else basic_block
+            for name in self._added[parsed.block_name]:
+                x = make(x, stage.filters, dilation=stage.dilation, name=name)
+        return x
 
 
 def _stages(model: keras.Model) -> list[_Stage]:

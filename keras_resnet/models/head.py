@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.graph import as_graph
 
 # Kinds of outputs. Logarithms of probabilities are logits as well: their softmax are the probabilities.
 PROBABILITIES, LOGITS, SIGMOID = "probabilities", "logits", "sigmoid"
@@ -137,11 +138,17 @@ def probability_model(model: keras.Model) -> keras.Model:
 
 
 def head_operation(tensor: keras.KerasTensor) -> keras.Operation:
-    """Returns the layer or operation that made a tensor, without those behind it that change no values."""
-    operation = _history(tensor)[0]
-    while _is_unchanged(operation):
-        (tensor,) = _inputs(tensor)
-        operation = _history(tensor)[0]
+    """Returns the layer or operation that made a tensor, without those behind it that change no values.
+
+    Of a nested model it is the one inside.
+    """
+    operation, _, index = _history(tensor)
+    graph = as_graph(operation)
+    if graph is not None:
+        return head_operation(graph.outputs[index])
+    if _is_unchanged(operation):
+        (source,) = _inputs(tensor)
+        return head_operation(source)
     return operation
 
 
@@ -154,8 +161,8 @@ def _kind(tensor: keras.KerasTensor) -> str | None:
     operation, _, index = _history(tensor)
     name = _keras_class(operation)
     if isinstance(operation, keras.Model):
-        inner = getattr(operation, "outputs", None)
-        return _kind(inner[index]) if inner else None
+        graph = as_graph(operation)
+        return None if graph is None else _kind(graph.outputs[index])
     if _is_unchanged(operation):
         (source,) = _inputs(tensor)
         return _kind(source)

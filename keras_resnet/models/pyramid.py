@@ -6,6 +6,7 @@ import keras
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
+from keras_resnet.models.graph import as_graph, calls
 from keras_resnet.weights.names import STEM, parse_layer_name
 
 
@@ -27,10 +28,11 @@ def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -
         UserError: the model has no such level, or none at all.
     """
     tensors = {}
-    for layer in model.layers:
-        name = parse_layer_name(layer.name)
+    graph = as_graph(model)
+    for call in calls(graph) if graph else ():
+        name = parse_layer_name(call.operation.name)
         if name and (name.kind == "out" or (name.stage, name.kind) == (STEM, "relu")):
-            tensors[f"C{name.stage_number}"] = layer.output  # a later block of the same stage replaces it
+            tensors[f"C{name.stage_number}"] = call.outputs[0]  # a later block of the same stage replaces it
     if not tensors:
         raise UserError(
             "has no layers named as this package names them, and so no levels.",

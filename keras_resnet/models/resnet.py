@@ -104,13 +104,26 @@ def ResNet(
         pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
         x = pool(name=f"{pooling}_pool")(x)
 
-    with raised_recursion_limit():
-        model = keras.Model(inputs, x, name=name or architecture.name)
+    model = _model(inputs, x, name or architecture.name)
     if zero_gamma:
         surgery.zero_gamma(model, blocks)
     if weights is not None:
         load_weights(model, weights, architecture)
     return model
+
+
+def _model(inputs: object, outputs: keras.KerasTensor, name: str) -> keras.Model:
+    try:
+        with raised_recursion_limit():
+            return keras.Model(inputs, outputs, name=name)
+    except ValueError as error:
+        if "names should be unique" not in str(error):
+            raise
+        raise UserError(
+            "is computed by a network whose layers have the same names; build each of the two without it, "
+            "with a `name` of its own, and call one on the output of the other.",
+            parameter="input_tensor",
+        ) from error
 
 
 def _plan(architecture: Architecture, output_stride: int, drop_path: float) -> dict[str, dict]:
