@@ -56,7 +56,11 @@ def find_splits(root: pathlib.Path, name: str) -> dict[str, pathlib.Path]:
             )
     if others:
         names = ", ".join(format_value(folder.name) for folder in others)
-        _LOG.warning("%s: the subfolders %s are not read: their names are not those of splits.", name, names)
+        _LOG.warning(
+            "%s: the subfolders %s are not read: their names are not those of splits.",
+            format_value(name),
+            names,
+        )
     if "validation" in splits:
         return splits
     if "test" not in splits:

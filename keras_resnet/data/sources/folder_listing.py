@@ -76,7 +76,10 @@ def list_folder(name: str, validation_fraction: float, *, require_disjoint: bool
         split_names = {role: folder.name for role, folder in folders.items()}
         unread["in no class folder"] += _images_directly_in(root)
         example = folders["validation"] / next(iter(classes))
-        advice = f"put some of each class into a folder of its own, as {format_value(example)}"
+        advice = (
+            f"put some of each class into a folder of its own, as {format_value(example)}, or use "
+            f"dataset={format_value(folders['train'])} to have a part of each class held out"
+        )
     else:
         classes = class_folders(root, name)
         check_number_of_classes(list(classes), root, name)
@@ -105,7 +108,7 @@ def list_folder(name: str, validation_fraction: float, *, require_disjoint: bool
 def log_unread(listing: FolderListing, name: str) -> None:
     """Logs a warning about the files that are not read, if there are any."""
     if listing.unread:
-        _LOG.warning("%s: not read: %s.", name, describe_unread(listing.unread))
+        _LOG.warning("%s: not read: %s.", format_value(name), describe_unread(listing.unread))
 
 
 def _files(
@@ -144,10 +147,10 @@ def _report_missing(files: Sequence[LabeledFile], class_names: Sequence[str], fo
     """Logs which classes a split lacks: its figures are not about them."""
     missing = [class_names[index] for index in _missing(files, class_names)]
     if not files:
-        _LOG.warning("%s holds no labeled images: there will be no test figure.", folder)
+        _LOG.warning("%s holds no labeled images: there will be no test figure.", format_value(folder))
     elif missing:
         counts = f"{len(missing):,} of the {len(class_names):,} classes"
-        _LOG.warning("%s holds no images of %s, as %s.", folder, counts, missing[0])
+        _LOG.warning("%s holds no images of %s, as %s.", format_value(folder), counts, missing[0])
 
 
 def _hold_out(

@@ -31,6 +31,8 @@ _SYSTEM_NAMES = {
     "system volume information",
     "thumbs.db",
 }
+# Suffixes that are named of files that are not read: of img.0001, img.0002, ... each is another.
+_MAX_KINDS = 8
 
 Identity = tuple[int, int]
 
@@ -122,9 +124,11 @@ def find_images(folder: pathlib.Path) -> FoundImages:
 
 
 def describe_unread(unread: Mapping[str, int]) -> str:
-    """Returns "3 .heic, 1 no suffix", most first."""
+    """Returns "3 .heic, 1 no suffix", the most frequent first, and of many only those."""
     counts = collections.Counter(unread).most_common()
-    return ", ".join(f"{count:,} {what}" for what, count in counts)
+    parts = [f"{count:,} {what}" for what, count in counts[:_MAX_KINDS]]
+    rest = sum(count for _, count in counts[_MAX_KINDS:])
+    return ", ".join([*parts, f"{rest:,} others"] if rest else parts)
 
 
 def no_images(unread: Mapping[str, int]) -> str:
@@ -150,4 +154,5 @@ def _entry(path: pathlib.Path) -> Entry:
         return Entry(path, "folder", "", identity)
     if not stat.S_ISREG(found.st_mode):
         return Entry(path, "other", "special file", identity)
-    return Entry(path, "image" if is_image else "other", suffix or "no suffix", identity)
+    printed = suffix if suffix.isprintable() else ascii(suffix)
+    return Entry(path, "image" if is_image else "other", printed or "no suffix", identity)

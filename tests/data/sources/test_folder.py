@@ -273,6 +273,11 @@ def _val_without_classes(folder):
     write_files(folder, "val/0.jpg")
 
 
+def _test_without_classes(folder):
+    shutil.rmtree(folder / "val")
+    write_files(folder, "test/0.jpg")
+
+
 def _empty_val(folder):
     for file in (folder / "val").glob("*/*"):
         file.unlink()
@@ -290,6 +295,7 @@ def _empty_val(folder):
         (_no_folders, "0 class folders"),
         (_folder_around, "/photos?"),
         (_val_without_classes, "val/church"),
+        (_test_without_classes, "/train to have a part of each class held out"),
         (_empty_val, "val"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from helpers.errors import refused
 from helpers.pictures import write_files
 
-from keras_resnet.data.sources.image_files import FORMATS, SUFFIXES, find_images
+from keras_resnet.data.sources.image_files import FORMATS, SUFFIXES, describe_unread, find_images, no_images
 
 
 def _found(folder):
@@ -33,6 +33,26 @@ def test_any_case_and_any_name_of_a_suffix(tmp_path):
         names,
         {".tif": 2, ".heic": 1, "no suffix": 1, ".txt": 1, ".part": 1},
     )
+
+
+def test_files_of_many_suffixes_are_summed_up(tmp_path):
+    write_files(tmp_path, *(f"scan.{i:04}" for i in range(30)), "a.txt", "b.txt")
+    unread = find_images(tmp_path).unread
+    text = describe_unread(unread)
+    assert text.startswith("2 .txt, 1 .0000, ")
+    assert sum(int(part.split()[0]) for part in text.split(", ")) == 32
+    assert len(text) < 100
+    assert no_images(unread).endswith(f"; it holds {text}.")
+    assert "it holds" not in no_images({})
+
+
+@pytest.mark.parametrize("suffix", [b".caf\xe9", b".a\nb", b".\x1b[2J"])
+def test_suffixes_can_be_printed(tmp_path, suffix):
+    with open(os.fsencode(tmp_path) + b"/a" + suffix, "wb"):
+        pass
+    text = describe_unread(find_images(tmp_path).unread)
+    assert text.isprintable()
+    assert text.encode()
 
 
 def test_hidden_and_system_files_are_passed_over(tmp_path):
