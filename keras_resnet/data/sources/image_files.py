@@ -147,7 +147,7 @@ def _entry(path: pathlib.Path) -> Entry:
     try:
         found = os.stat(path)
     except OSError:
-        what = "broken link" if path.is_symlink() else "unreadable"
+        what = "broken link" if os.path.islink(path) else "unreadable"
         return Entry(path, "image" if is_image else what, what, None)
     identity = (found.st_dev, found.st_ino)
     if stat.S_ISDIR(found.st_mode):

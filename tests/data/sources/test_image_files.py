@@ -138,6 +138,21 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     assert "Permission denied" in caught.value.reason
 
 
+def test_files_that_cannot_be_accessed_are_not_left_out(tmp_path, monkeypatch):
+    """As in a folder that may be listed and not entered."""
+    closed = write_files(tmp_path, "a.jpg", "closed/b.jpg", "closed/c.txt", "closed/d") / "closed"
+    stat = os.stat
+
+    def denied(path, *arguments, **options):
+        if closed in pathlib.Path(path).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    monkeypatch.setattr(os, "lstat", denied)
+    assert _found(tmp_path) == (["a.jpg", "closed/b.jpg"], {"unreadable": 2})
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_a_name_is_left_as_it_is_on_the_disk(tmp_path, form):
     name = unicodedata.normalize(form, "café.jpg")
