@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+# Classes that a summary names.
+_MAX_NAMES = 10
 # Most pixels of an image that is decoded: Pillow's limit, too, beyond which it suspects a decompression bomb.
 MAX_PIXELS = 178_956_970
 
@@ -73,6 +75,20 @@ class Dataset:
     def channels(self) -> int:
         """Channels of the images: 1 (gray) or 3 (RGB)."""
         return self.image_shape[-1]
+
+    def summary(self) -> str:
+        """Returns its classes and splits: "2 classes (cat, dog), 20 training, 4 validation (val) images"."""
+        named = ", ".join(self.class_names[:_MAX_NAMES])
+        rest = len(self.class_names) - _MAX_NAMES
+        if rest > 0:
+            named += f" and {rest:,} more"
+        splits = {"training": self.train, "validation": self.validation, "test": self.test}
+        counts = [
+            f"{split.size:,} {role}{'' if split.name in (role, 'train') else f' ({split.name})'}"
+            for role, split in splits.items()
+            if split is not None
+        ]
+        return f"{len(self.class_names):,} classes ({named}), {', '.join(counts)} images"
 
     @property
     def reported_split(self) -> Split:

@@ -1,13 +1,18 @@
 """Loads a dataset by its name. Imports TensorFlow for TFDS datasets only."""
 
+import os
 import pathlib
+import re
 from collections.abc import Mapping
 
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.sources.digits import digits_dataset
 from keras_resnet.data.sources.folder import folder_dataset
 from keras_resnet.data.sources.tfds import tfds_dataset
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, format_value
+
+_TABLES = (".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xls", ".xlsx")
+_ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip")
 
 
 def load_dataset(
@@ -49,12 +54,12 @@ def load_dataset(
         raise UserError(
             "must be between 0 and 1, as 0.1.", parameter="validation_fraction", value=validation_fraction
         )
-    if name not in ("", "digits") and pathlib.Path(name).is_dir():
+    if name not in ("", "digits") and os.path.isdir(name):
         _refuse_tfds_options(name, tfds_options)
-        return folder_dataset(name, validation_fraction)
-    if name.startswith((".", "/", "~")):
+        return folder_dataset(name, validation_fraction, require_disjoint=require_disjoint)
+    if name.startswith((".", "/", "~")) or _is_file(name):
         raise UserError(
-            "there is no such folder; use one that holds a subfolder of images for each class.",
+            f"{_why_no_folder(name)}; use a folder that holds a subfolder of images for each class.",
             parameter="dataset",
             value=name,
         )
@@ -71,6 +76,27 @@ def load_dataset(
         validation_fraction=validation_fraction,
         require_disjoint=require_disjoint,
     )
+
+
+def _is_file(name: str) -> bool:
+    """Whether the name is that of a file or a broken link; a word is a name of the catalog all the same."""
+    is_word = re.fullmatch(r"\w*", name) is not None
+    return os.path.lexists(name) and not (is_word and os.path.exists(name)) and name != "digits"
+
+
+def _why_no_folder(name: str) -> str:
+    suffix = pathlib.Path(name).suffix.lower()
+    if suffix in _ARCHIVES and os.path.isfile(name):
+        return "is an archive, which has to be unpacked"
+    if suffix in _TABLES and os.path.isfile(name):
+        return "is a file, not a folder, and tables of labels are not read"
+    if os.path.exists(name):
+        return "is a file, not a folder"
+    if os.path.islink(name):
+        return f"is a link to {format_value(os.readlink(name))}, which is not there"
+    if name.startswith("~") and os.path.isdir(os.path.expanduser(name)):
+        return f"the shell did not replace ~, by which this folder is {os.path.expanduser(name)}"
+    return "there is no such folder"
 
 
 def _refuse_tfds_options(name: str, options: Mapping[str, object]) -> None:

@@ -69,13 +69,6 @@ def maker(tensor: keras.KerasTensor) -> keras.Operation:
     return tensor._keras_history.operation
 
 
-def producer(tensor: keras.KerasTensor) -> keras.Operation:
-    """Returns the operation whose output a tensor is, that inside of nested models."""
-    operation, _, index = tensor._keras_history
-    graph = as_graph(operation)
-    return operation if graph is None else producer(graph.outputs[index])
-
-
 def is_of_keras(item: Any) -> bool:
     """Whether a class or function is Keras' own."""
     return item.__module__.split(".")[0] == "keras"

@@ -1,6 +1,7 @@
 """Whether a dataset, a model and a batch fit each other."""
 
 import itertools
+import unicodedata
 from collections.abc import Sequence
 
 from keras_resnet.data.dataset import Dataset
@@ -20,7 +21,8 @@ def check_classes(dataset: Dataset, class_names: Sequence[str], source: str) -> 
     """
     pairs = itertools.zip_longest(dataset.class_names, class_names, fillvalue="missing")
     for index, (ours, theirs) in enumerate(pairs):
-        if ours != theirs:
+        # Names of folders are stored decomposed by macOS, and look the same.
+        if unicodedata.normalize("NFC", ours) != unicodedata.normalize("NFC", theirs):
             raise UserError(
                 f"has other classes than {source}: class {index} is {ours} here and {theirs} there; use "
                 "images of the same classes.",

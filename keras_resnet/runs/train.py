@@ -116,17 +116,13 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     remove_exports(folder.path)
     counted = complexity(built.model)
     devices = built.strategy.num_replicas_in_sync
-    test = f", {dataset.test.size:,} test" if dataset.test else ""
     _LOG.info(
-        "Training %s (%s parameters, %s MACs per image) on %s (%s training, %s validation%s images at %sx%s) "
-        "on %s device%s.",
+        "Training %s (%s parameters, %s MACs per image) on %s: %s at %sx%s, on %s device%s.",
         job.architecture.name,
         f"{counted.parameters:,}",
         f"{counted.macs:,}",
         dataset.name,
-        f"{dataset.train.size:,}",
-        f"{dataset.validation.size:,}",
-        test,
+        dataset.summary(),
         spec.size,
         spec.size,
         devices,

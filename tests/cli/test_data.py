@@ -4,7 +4,7 @@ import os
 
 import PIL.Image
 import pytest
-from helpers.pictures import kinds, write_folder
+from helpers.pictures import encoded, kinds, small, write_folder
 from helpers.running import run_command
 
 from keras_resnet._utils import progress
@@ -42,6 +42,37 @@ def test_validate_names_files_whose_names_are_no_utf8(tmp_path):
 def test_validate_finds_nothing_in_good_pictures(tmp_path, capsys):
     status, out, _ = _run(capsys, "data", "validate", write_folder(tmp_path))
     assert (status, out) == (0, "24 images, 0 of them unusable.\n")
+
+
+@pytest.mark.parametrize(
+    ("folders", "says"),
+    [
+        ([""], "0 class folders"),
+        (["cat"], "1 class folders"),
+        (["cat", "dog", "bird/empty"], "'bird'"),
+        (["Val/cat", "Val/dog", "Test/cat", "Test/dog"], "no folder train"),
+        (["train2017/cat", "train2017/dog", "val2017/cat", "val2017/dog"], "train2017"),
+        (["train", "bus"], "rename train"),
+    ],
+)
+def test_validate_fails_where_training_would(tmp_path, capsys, folders, says):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for i in range(0 if folder.endswith("empty") else 2):
+            (tmp_path / folder / f"{i}.jpg").write_bytes(encoded(small(0)))
+    status, out, _ = _run(capsys, "data", "validate", tmp_path)
+    assert status == 1
+    *_, counts, refusal = out.splitlines()
+    assert counts.endswith("images, 0 of them unusable.")
+    assert refusal.startswith("Training cannot use this folder: ")
+    assert says in refusal
+
+
+def test_validate_passes_what_training_understands(tmp_path, capsys):
+    folder = write_folder(tmp_path)
+    (folder / "train").rename(folder / "Training")
+    (folder / "val").rename(folder / "VALID")
+    assert _run(capsys, "data", "validate", folder)[:2] == (0, "24 images, 0 of them unusable.\n")
 
 
 def test_inspect_a_folder(tmp_path, capsys, monkeypatch):

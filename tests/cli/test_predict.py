@@ -42,6 +42,16 @@ def test_every_format_gives_the_same_answers(short_run, pictures, wanted, file):
         assert answer["classes"][0]["class"] == answer["image"].removesuffix(".png")[-1]
 
 
+def test_linked_folders_are_read_and_other_files_counted(short_run, pictures, tmp_path):
+    (tmp_path / "linked").symlink_to(pictures)
+    (tmp_path / "photo.heic").touch()
+    result = run_command("predict", short_run[1] / "model.tflite", tmp_path, "--json", "--top=1")
+    assert [answer["image"] for answer in _answers(result)] == [
+        str(tmp_path / "linked" / path.name) for path in sorted(pictures.iterdir())
+    ]
+    assert "not read: 1 .heic." in result.stderr
+
+
 def test_bars_and_standard_input(short_run, pictures):
     _, run = short_run
     picture = min(pictures.iterdir())

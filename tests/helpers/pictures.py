@@ -116,3 +116,12 @@ def write_folder(root, images=10, split=True):
             for i in range(count):
                 (folder / f"{i:02}.jpg").write_bytes(encoded(small(label, 100 + i, 75)))
     return root
+
+
+def write_files(root, *paths, count=1):
+    """Empty files, for tests of where files lie: for a/ some that are called images, for a/b.txt that one."""
+    for path in paths:
+        for file in [f"{path}{i}.jpg" for i in range(count)] if path.endswith("/") else [path]:
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).touch()
+    return root

@@ -38,7 +38,9 @@ def run(folder: str) -> int:
         print(f"  {count:6,}  {kind}{', cannot be used' if unusable else ', converted'}")
     for suffix, count in report.other_files.items():
         print(f"  {count:6,}  {suffix}, not read")
-    return 1 if report.num_unusable else 0
+    if report.refusal is not None:
+        print(f"Training cannot use this folder: {report.refusal}")
+    return 1 if report.num_unusable or report.refusal is not None else 0
 
 
 def _print_issue(issue: "Issue") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from keras_resnet.cli.flags import config_from_flags, define, define_flag
-from keras_resnet.data.sources.folder import SUFFIXES, image_files
+from keras_resnet.data.sources.image_files import describe_unread, find_images, no_images
 from keras_resnet.errors import UserError, format_value
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.options import Option, check_value
@@ -67,10 +67,13 @@ def _images(arguments: tuple[str, ...]) -> Iterator[tuple[str, pathlib.Path | by
                 )
             yield "standard input", contents
         elif pathlib.Path(name).is_dir():
-            inside = image_files(pathlib.Path(name))
-            if not inside:
-                raise UserError(f"holds no images; they end in {', '.join(SUFFIXES)}.", value=name)
-            yield from ((str(path), path) for path in inside)
+            found = find_images(pathlib.Path(name))
+            if not found.images:
+                raise UserError(no_images(found.unread), value=name)
+            if found.unread:
+                unread = f"{format_value(name)}: not read: {describe_unread(found.unread)}."
+                print(f"keras-resnet predict: {unread}", file=sys.stderr)
+            yield from ((str(image.path), image.path) for image in found.images)
         elif pathlib.Path(name).exists():
             yield name, pathlib.Path(name)
         else:

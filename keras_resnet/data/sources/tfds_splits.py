@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_resnet.data.dataset import Split, shuffled_indices
+from keras_resnet.data.sources.split_names import SPLIT_NAMES, split_role
 from keras_resnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Catalog:
     ) -> dict[str, str | None]:
         """Returns `train_split`, `validation_split` and `test_split`, where they are given or by default.
 
-        "validation" validates where there is one, else "test", else the end of "train", which is held out
-        then. "test" is for the reported figure where it is labeled, neither trains nor validates.
+        "validation", by any of its names, validates where there is one, else "test", else the end of "train",
+        which is held out then. "test" is for the reported figure where it is labeled, neither trains nor
+        validates.
 
         Raises:
             UserError: a split does not exist, is empty or unlabeled, or none is left to validate.
@@ -68,7 +70,8 @@ class Catalog:
                 value=self._dataset,
             )
         if validation is None:
-            validation = next((name for name in ("validation", "test") if self._is_free(name, test)), None)
+            usual = (name for role in ("validation", "test") for name in self._named(role))
+            validation = next((name for name in usual if self._is_free(name, test)), None)
         if validation is None and train is not None:
             raise UserError(
                 f"has no split left to validate on but {self._names}; name one, or a part of one, with "
@@ -80,8 +83,10 @@ class Catalog:
             percent = min(99, max(1, round(100 * validation_fraction)))
             train, validation = f"train[:-{percent}%]", f"train[-{percent}%:]"
         train = train or "train"
-        if test is None and self._is_free("test", train, validation):
-            test = "test"
+        if test is None:
+            test = next(
+                (name for name in self._named("test") if self._is_free(name, train, validation)), None
+            )
         return {"train_split": train, "validation_split": validation, "test_split": test}
 
     def split(self, name: str, parameter: str) -> Split:
@@ -140,6 +145,11 @@ class Catalog:
                     parameter=parameter,
                     value=name,
                 )
+
+    def _named(self, role: str) -> list[str]:
+        """Returns the splits that have one of a role's names, the most usual name first."""
+        names = [name for name in self._splits if split_role(name) == role]
+        return sorted(names, key=lambda name: SPLIT_NAMES[role].index(name.casefold()))
 
     def _info(self, name: str, parameter: str) -> Any:
         try:

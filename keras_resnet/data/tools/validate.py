@@ -14,20 +14,16 @@ import PIL.Image
 
 from keras_resnet._utils.progress import ProgressLogger
 from keras_resnet.data.dataset import MAX_PIXELS
-from keras_resnet.data.sources.folder import SUFFIXES, image_files
+from keras_resnet.data.sources.folder_listing import list_folder
+from keras_resnet.data.sources.image_files import FORMATS, find_images, no_images
 from keras_resnet.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
-# Suffixes each format goes by.
-_NAMES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),  # a JPEG with more pictures behind it, as some cameras write
-    "PNG": (".png",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "WEBP": (".webp",),
-}
+# Suffixes each format goes by. MPO is a JPEG with more pictures behind it, as some cameras write.
+_NAMES = {**FORMATS, "MPO": FORMATS["JPEG"]}
+# That of a training by default; whether a folder can be divided does not depend on it.
+_VALIDATION_FRACTION = 0.1
 # How some BMP files are compressed.
 _RLE = (1, 2)
 
@@ -57,13 +53,15 @@ class ValidationReport:
         num_files: number of image files.
         num_unusable: how many of them training cannot use.
         issues: of all files, in the order of the files.
-        other_files: number of files that are not read, by suffix.
+        other_files: number of files that training does not read, by suffix or by what they are.
+        refusal: why the folder cannot be trained on, whatever its files are; None where it can be.
     """
 
     num_files: int
     num_unusable: int
     issues: tuple[Issue, ...]
     other_files: dict[str, int]
+    refusal: str | None = None
 
 
 def validate_folder(
@@ -71,7 +69,7 @@ def validate_folder(
     threads: int | None = None,
     on_issue: Callable[[Issue], None] = lambda issue: None,
 ) -> ValidationReport:
-    """Reads and decodes every image below a folder.
+    """Reads and decodes every image of a folder: those that training uses, or all where it cannot use it.
 
     Args:
         threads: number of threads that read files in parallel; by default one for each core.
@@ -80,17 +78,9 @@ def validate_folder(
     Raises:
         UserError: it is not a folder, or holds no images.
     """
-    root = pathlib.Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(folder):
         raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
-    files = image_files(root)
-    if not files:
-        raise UserError(f"holds no images; they end in {', '.join(SUFFIXES)}.", value=folder)
-    others = collections.Counter(
-        path.suffix.lower() or "no suffix"
-        for path in root.rglob("*")
-        if path.is_file() and path.suffix.lower() not in SUFFIXES and not path.name.startswith(".")
-    )
+    files, others, refusal = _files(folder)
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
@@ -105,7 +95,19 @@ def validate_folder(
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
             progress.add(1)
-    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()))
+    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()), refusal)
+
+
+def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.Counter[str], str | None]:
+    """Returns the images, the number of other files by what they are, and why training refuses the folder."""
+    try:
+        listing = list_folder(os.fspath(folder), _VALIDATION_FRACTION, require_disjoint=True)
+    except UserError as error:
+        found = find_images(pathlib.Path(folder))
+        if not found.images:
+            raise UserError(no_images(found.unread), value=folder) from error
+        return [image.path for image in found.images], found.unread, error.reason
+    return sorted(file.path for file in listing.files), listing.unread, None
 
 
 def find_issues(path: pathlib.Path) -> list[Issue]:

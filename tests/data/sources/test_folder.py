@@ -1,14 +1,16 @@
 import os
 import shutil
+import unicodedata
 import warnings
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
-from helpers.pictures import encoded, small, write_folder
+from helpers.pictures import encoded, small, write_files, write_folder
 
 from keras_resnet.data.load import load_dataset
+from keras_resnet.data.sources.folder_listing import list_folder
 from keras_resnet.data.tools.statistics import dataset_statistics
 
 
@@ -114,6 +116,114 @@ def test_a_test_folder_without_labels_is_left_out(tmp_path, caplog):
     assert str(folder / "test") in caplog.text
 
 
+def test_of_three_folders_each_has_its_meaning_whatever_it_is_called(tmp_path):
+    """Validation chooses, test is only reported."""
+    write_files(tmp_path, *(f"Training/{name}/" for name in "ab"), count=3)
+    write_files(tmp_path, *(f"valid/{name}/" for name in "ab"), count=2)
+    write_files(tmp_path, *(f"Testing/{name}/" for name in "ab"))
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.class_names == ("a", "b")
+    assert (dataset.train.size, dataset.validation.size, dataset.test.size) == (6, 4, 2)
+    assert (dataset.validation.name, dataset.reported_split.name) == ("valid", "Testing")
+    assert "4 validation (valid), 2 test (Testing) images" in dataset.summary()
+
+
+def test_a_split_without_images_of_a_class_is_reported(tmp_path, caplog):
+    write_files(tmp_path, "train/a/", "train/b/", "train/c/", "val/a/", "val/b/", "test/a/", "test/c/")
+    load_dataset(str(tmp_path))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / split} holds no images of 1 of the 3 classes, as {name}."
+        for split, name in (("val", "c"), ("test", "b"))
+    ]
+
+
+def test_files_that_are_not_read_are_counted_in_a_warning(tmp_path, caplog):
+    write_files(
+        tmp_path, "train/a/", "train/b/", "val/a/", "val/b/", "train/a/x.heic", "val/b/y.TIF", "val/b/z"
+    )
+    write_files(
+        tmp_path, "lost.jpg", "train/lost.jpg", "README.md", "train/a/.hidden", "__MACOSX/train/a/0.jpg"
+    )
+    unread = {".heic": 1, ".tif": 1, "no suffix": 1, "in no class folder": 2}
+    assert list_folder(str(tmp_path), 0.1).unread == unread
+    dataset = load_dataset(str(tmp_path))
+    assert (dataset.train.size, dataset.validation.size) == (2, 2)
+    (record,) = caplog.records
+    assert all(f"{count} {what}" in record.getMessage() for what, count in unread.items())
+
+
+def test_a_folder_without_them_has_no_warning(tmp_path, caplog):
+    load_dataset(str(write_files(tmp_path, "_background/", "dog/", "__none__/", "dog/Thumbs.db", count=2)))
+    assert not caplog.records
+
+
+def test_folders_that_begin_with_an_underscore_are_classes(tmp_path):
+    write_files(tmp_path, "_background/", "dog/", "__none__/", "__MACOSX/", "__pycache__/", count=3)
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.class_names == ("__none__", "_background", "dog")
+    assert dataset.train.size + dataset.validation.size == 9
+
+
+def test_linked_folders_are_read_at_any_depth(tmp_path):
+    elsewhere = write_files(tmp_path / "elsewhere", "cat/", "more/deep/", count=3)
+    folder = write_files(tmp_path / "folder", "bird/", count=3)
+    (folder / "cat").symlink_to(elsewhere / "cat")
+    (folder / "bird" / "more").symlink_to(elsewhere / "more")
+    dataset = load_dataset(str(folder))
+    assert dataset.class_names == ("bird", "cat")
+    assert dataset.train.size + dataset.validation.size == 9
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert load_dataset(str(link)).train.size == dataset.train.size
+
+
+def test_unicode_forms_of_a_name_are_one_class(tmp_path):
+    """And hold out the same images."""
+    forms = {form: unicodedata.normalize(form, "café") for form in ("NFC", "NFD")}
+    write_files(tmp_path, f"train/{forms['NFC']}/", "train/tea/", f"val/{forms['NFD']}/", "val/tea/")
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.class_names == ("café", "tea")
+    assert [label for _, _, label in dataset.validation.read(None).as_numpy_iterator()] == [0, 1]
+    held_out = []
+    for form, name in forms.items():
+        folder = write_files(tmp_path / form, f"{name}/{name}/", "tea/", count=20)
+        listing = list_folder(str(folder), 0.5)
+        held_out.append([file.path.name for file in listing.splits["validation"]])
+    assert held_out[0] == held_out[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["photos", "photos/", "./photos", "photos/../photos//", "with spaces ünd mehr"]
+)
+def test_a_folder_by_any_path(tmp_path, monkeypatch, name):
+    write_files(tmp_path / name, "a/", "b/", count=2)
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset(name).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("make", ["soft", "hard", "folder"])
+def test_a_file_in_two_splits_is_refused_where_a_model_is_trained(tmp_path, make):
+    write_files(tmp_path, "train/a/", "train/b/")
+    if make == "folder":
+        (tmp_path / "val").symlink_to("train")
+    else:
+        write_files(tmp_path, "val/a/", "val/b/")
+        link = os.link if make == "hard" else os.symlink
+        link(tmp_path / "train" / "a" / "0.jpg", tmp_path / "val" / "a" / "9.jpg")
+    load_dataset(str(tmp_path))
+    with refused("dataset", str(tmp_path)) as caught:
+        load_dataset(str(tmp_path), require_disjoint=True)
+    assert "once in train and once in val" in caught.value.reason
+
+
+def test_a_file_in_two_classes_is_refused_where_a_model_is_trained(tmp_path):
+    write_files(tmp_path, "train/a/", "train/b/", "val/a/", "val/b/")
+    (tmp_path / "train" / "b" / "9.jpg").symlink_to(tmp_path / "train" / "a" / "0.jpg")
+    with refused("dataset", str(tmp_path)) as caught:
+        load_dataset(str(tmp_path), require_disjoint=True)
+    assert "once in a and once in b" in caught.value.reason
+
+
 def test_a_new_class_in_the_test_folder_is_refused(tmp_path):
     folder = write_folder(tmp_path)
     (folder / "test" / "bird").mkdir(parents=True)
@@ -138,6 +248,36 @@ def _empty_class(folder):
     (folder / "train" / "aardvark").mkdir()
 
 
+def _no_suffix_that_is_read(folder):
+    write_files(folder, "train/aardvark/0.heic")
+
+
+def _splits_in_class(folder):
+    write_files(folder, "train/church/train/0.jpg", "train/church/val/0.jpg")
+
+
+def _no_folders(folder):
+    shutil.rmtree(folder / "train")
+    shutil.rmtree(folder / "val")
+    write_files(folder, "0.jpg")
+
+
+def _folder_around(folder):
+    shutil.copytree(folder, folder / "photos")
+    shutil.rmtree(folder / "train")
+    shutil.rmtree(folder / "val")
+
+
+def _val_without_classes(folder):
+    shutil.rmtree(folder / "val")
+    write_files(folder, "val/0.jpg")
+
+
+def _test_without_classes(folder):
+    shutil.rmtree(folder / "val")
+    write_files(folder, "test/0.jpg")
+
+
 def _empty_val(folder):
     for file in (folder / "val").glob("*/*"):
         file.unlink()
@@ -146,10 +286,16 @@ def _empty_val(folder):
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
-        (_no_val, "val, validation, test"),
+        (_no_val, "validation, val, valid, test"),
         (_one_class, "1 class folders"),
         (_new_class, "'bird'"),
         (_empty_class, "'aardvark'"),
+        (_no_suffix_that_is_read, "1 .heic"),
+        (_splits_in_class, "train/church"),
+        (_no_folders, "0 class folders"),
+        (_folder_around, "/photos?"),
+        (_val_without_classes, "val/church"),
+        (_test_without_classes, "/train to have a part of each class held out"),
         (_empty_val, "val"),
     ],
 )

@@ -50,6 +50,8 @@ def data_dir(tmp_path_factory):
     _store(folder, "shapes", {"train": 20, "test": 10})
     _store(folder, "three_splits", {"train": 20, "validation": 6, "test": 4})
     _store(folder, "train_only", {"train": 30})
+    # As i_naturalist2021, among others.
+    _store(folder, "other_names", {"train": 20, "val": 6, "test": 4})
     # As imagenet2012, whose test labels are withheld.
     _store(folder, "withheld", {"train": 20, "validation": 6, "test": 4}, unlabeled={"test"})
     _store(folder, "only_withheld", {"train": 20, "test": 4}, unlabeled={"test"})
@@ -148,6 +150,7 @@ def _images(split):
         ("shapes", {"test_split": "test"}, "train[:-10%]", "train[-10%:]", "test"),
         ("three_splits", {"test_split": "test[:50%]"}, "train", "validation", "test[:50%]"),
         ("three_splits", {"test_split": "validation"}, "train", "test", "validation"),
+        ("other_names", {}, "train", "val", "test"),
         ("withheld", {"test_split": "validation"}, "train[:-10%]", "train[-10%:]", "validation"),
     ],
 )

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from helpers.errors import refused
-from helpers.pictures import animation, kinds
+from helpers.pictures import animation, encoded, kinds, small, write_files, write_folder
 
+from keras_resnet.data.load import load_dataset
 from keras_resnet.data.tools.validate import find_issues, validate_folder
 
 
@@ -59,6 +60,36 @@ def test_a_folder_is_validated_from_python(tmp_path, threads):
     assert {(issue.path.name, issue.kind, issue.unusable) for issue in issues} == {
         (name, kind, unusable) for name, (kind, unusable, _) in kinds().items() if kind
     }
+
+
+def test_a_folder_is_validated_as_training_reads_it(tmp_path):
+    folder = write_folder(tmp_path / "folder", split=False)
+    elsewhere = write_folder(tmp_path / "elsewhere", images=3, split=False)
+    (folder / "linked").symlink_to(elsewhere / "church")
+    (folder / "church" / "more").symlink_to(elsewhere / "flower")
+    write_files(folder, "lost.jpg", "church/a.heic", "__MACOSX/church/._00.jpg")
+    (folder / "_background").mkdir()
+    (folder / "_background" / "scan.JFIF").write_bytes(encoded(small(0)))
+    (folder / "_background" / "other.jpe").write_bytes(encoded(small(1)))
+    report = validate_folder(folder)
+    dataset = load_dataset(str(folder))
+    assert report.refusal is None
+    assert report.num_files == dataset.train.size + dataset.validation.size == 28
+    assert report.other_files == {"in no class folder": 1, ".heic": 1}
+    assert not report.issues
+
+
+def test_why_a_folder_cannot_be_trained_on_is_in_the_report(tmp_path):
+    """The reason is that of a training, and its images are validated all the same."""
+    folder = write_folder(tmp_path, split=False)
+    (folder / "empty").mkdir()
+    write_files(folder, "flower/bad.jpg")
+    report = validate_folder(folder)
+    with refused("dataset", str(folder)) as caught:
+        load_dataset(str(folder))
+    assert report.refusal == caught.value.reason
+    assert "'empty'" in report.refusal
+    assert (report.num_files, report.num_unusable) == (21, 1)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])

@@ -1,0 +1,37 @@
+import dataclasses
+
+import pytest
+
+from keras_resnet.data.dataset import Dataset, Split
+
+
+def _split(name, size):
+    return Split(name, size, lambda key, start=0, step=1: None, str)
+
+
+DATASET = Dataset(
+    "photos", ("cat", "dog"), (None, None, 3), _split("train", 1442), _split("validation", 30), hflip=True
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary"),
+    [
+        ({}, "2 classes (cat, dog), 1,442 training, 30 validation images"),
+        # A test split that chooses says so.
+        (
+            {"validation": _split("test", 30)},
+            "2 classes (cat, dog), 1,442 training, 30 validation (test) images",
+        ),
+        (
+            {"train": _split("Train", 2), "validation": _split("val", 3), "test": _split("test", 4)},
+            "2 classes (cat, dog), 2 training (Train), 3 validation (val), 4 test images",
+        ),
+        (
+            {"class_names": tuple(map(str, range(1000)))},
+            "1,000 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more), 1,442 training, 30 validation images",
+        ),
+    ],
+)
+def test_summary(fields, summary):
+    assert dataclasses.replace(DATASET, **fields).summary() == summary
