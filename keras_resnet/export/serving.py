@@ -13,6 +13,7 @@ from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.data.dataset import MAX_PIXELS
 from keras_resnet.data.images import augment
 from keras_resnet.data.images.decode import crop_batch, decode, decode_crop
+from keras_resnet.data.images.graph_formats import GRAPH
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.export.config import check_on_decode_error
 from keras_resnet.inference.sidecars import write_sidecars
@@ -147,9 +148,9 @@ class _Server(tf.Module):
     def _prepare_file(self, contents):
         """Decodes, resizes and crops one file, (size, size, C) uint8."""
         if self._spec.is_published:
-            pixels = tf.cast(decode(contents, self._channels), tf.float32)
+            pixels = tf.cast(decode(contents, self._channels, GRAPH), tf.float32)
             return tf.cast(_published_crop(pixels[tf.newaxis], self._spec)[0], tf.uint8)
-        return decode_crop(contents, self._box, self._size, self._channels)
+        return decode_crop(contents, self._box, self._size, self._channels, GRAPH)
 
     def _outputs(self, images):
         images = tf.ensure_shape(images, (None, self._size, self._size, self._channels))
