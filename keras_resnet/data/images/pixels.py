@@ -55,8 +55,9 @@ def turn_of(image: PIL.Image.Image, contents: bytes) -> PIL.Image.Transpose | No
 
 def upright_size(image: PIL.Image.Image, contents: bytes) -> tuple[int, int]:
     """Returns the height and width that an image has upright."""
-    turned = turn_of(image, contents) in (_TURNS[orientation] for orientation in (5, 6, 7, 8))
-    return image.size if turned else image.size[::-1]
+    turn = turn_of(image, contents)
+    lies = turn is not None and turn in (_TURNS[orientation] for orientation in (5, 6, 7, 8))
+    return image.size if lies else image.size[::-1]
 
 
 def to_channels(image: PIL.Image.Image, channels: int) -> PIL.Image.Image:
