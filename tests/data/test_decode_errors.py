@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.pictures import encoded, kinds, small, write_folder
 
 from keras_resnet.data import pipeline, test_views
@@ -64,7 +65,7 @@ def _spoil(folder, names, part="train"):
         (folder / part / "church" / f"bad-{name}").write_bytes(contents[name][2])
 
 
-@pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.parametrize("name", [*UNUSABLE[:2], *map(slow, UNUSABLE[2:])])
 def test_raise_names_the_file(tmp_path, name):
     _spoil(write_folder(tmp_path), [name])
     with refused(None, str(tmp_path / "train" / "church" / f"bad-{name}")) as caught:
@@ -90,7 +91,7 @@ def test_skip_leaves_out_warns_and_keeps_the_number_of_steps(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("max_fraction", "bad"), [(0.05, ["text.jpg", "empty.jpg"]), (0.0, ["text.jpg", "empty.jpg"])]
+    ("max_fraction", "bad"), [(0.05, ["text.jpg", "empty.jpg"]), slow(0.0, ["text.jpg", "empty.jpg"])]
 )
 def test_skip_gives_up_past_its_cap(tmp_path, max_fraction, bad):
     _spoil(write_folder(tmp_path), bad)
@@ -99,8 +100,15 @@ def test_skip_gives_up_past_its_cap(tmp_path, max_fraction, bad):
     assert "2 of the 22 images of train" in caught.value.reason
 
 
-@pytest.mark.parametrize("policy", ["raise", "skip"])
-@pytest.mark.parametrize("name", ["a-first.jpg", "z-last.jpg"])
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [
+        ("raise", "a-first.jpg"),
+        ("skip", "z-last.jpg"),
+        slow("raise", "z-last.jpg"),
+        slow("skip", "a-first.jpg"),
+    ],
+)
 def test_bad_validation_images_are_found_at_either_end(tmp_path, policy, name):
     write_folder(tmp_path)
     bad = tmp_path / "val" / ("church" if name.startswith("a") else "flower") / name
