@@ -93,8 +93,8 @@ def validate_folder(
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
-        # The limit is ours to report; Pillow's warning at half of it would come between the lines.
-        warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),
+        # Pillow's warnings, about sizes and palettes, would come between the lines of the report.
+        warnings.catch_warnings(action="ignore"),
         # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
         concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
