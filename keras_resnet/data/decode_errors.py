@@ -180,4 +180,6 @@ def _reason(error: tf.errors.OpError) -> str:
     """Returns the first sentence of TensorFlow's message, without the names of operations."""
     message = re.sub(r"\{\{.*?\}\}", "", error.message)
     message = re.sub(r"^\s*Error in user-defined function passed to .*? with iterator: \S+: ", "", message)
+    # An error of Python within it begins with its class, and ends with its traceback.
+    message = re.sub(r"^\s*ValueError: ", "", message)
     return re.split(r"\. |\n|\[Op:", message)[0].strip(" .") or type(error).__name__

@@ -13,6 +13,7 @@ from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.data.dataset import MAX_PIXELS
 from keras_resnet.data.images import augment
 from keras_resnet.data.images.decode import crop_batch, decode, decode_crop
+from keras_resnet.data.images.graph_formats import GRAPH
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.export.config import check_on_decode_error
 from keras_resnet.export.resources import resources
@@ -35,10 +36,10 @@ def export_saved_model(
 
     It has two signatures, for batches of at least one image. `serving_default` takes `images`, (N, H, W, C)
     float32, pixels 0..255: those of the model's size as they are, others resized and cropped as `spec` says.
-    `serve_bytes` takes `image_bytes`, (N,) strings, the contents of JPEG, PNG, GIF, BMP or WebP files, each
-    resized and cropped. Both return `probabilities` (N, classes), and for the five likeliest classes, or
-    fewer, `classes` (N, 5), their names, and `scores` (N, 5). A signature has one type of pixels; in Python
-    the function `serve` takes uint8 as well.
+    `serve_bytes` takes `image_bytes`, (N,) strings, the contents of JPEG, PNG, GIF, BMP (of 8, 24 or 32 bits
+    a pixel) or WebP files (without animations), each resized and cropped. Both return `probabilities`
+    (N, classes), and for the five likeliest classes, or fewer, `classes` (N, 5), their names, and `scores`
+    (N, 5). A signature has one type of pixels; in Python the function `serve` takes uint8 as well.
 
     Args:
         model: takes plain pixels, 0..255, of 1 or 3 channels and one size.
@@ -126,7 +127,8 @@ class _Server(tf.Module):
             message = [
                 "image_bytes[",
                 first_bad,
-                "] cannot be decoded: it is damaged, too large, or no JPEG, PNG, GIF, BMP or WebP file",
+                "] cannot be decoded: it is damaged, too large, an animation in WebP, a BMP of an unusual "
+                "kind, or no JPEG, PNG, GIF, BMP or WebP file",
             ]
             with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), message)]):
                 images = tf.identity(images)
@@ -148,9 +150,9 @@ class _Server(tf.Module):
     def _prepare_file(self, contents):
         """Decodes, resizes and crops one file, (size, size, C) uint8."""
         if self._spec.is_published:
-            pixels = tf.cast(decode(contents, self._channels), tf.float32)
+            pixels = tf.cast(decode(contents, self._channels, GRAPH), tf.float32)
             return tf.cast(_published_crop(pixels[tf.newaxis], self._spec)[0], tf.uint8)
-        return decode_crop(contents, self._box, self._size, self._channels)
+        return decode_crop(contents, self._box, self._size, self._channels, GRAPH)
 
     def _outputs(self, images):
         images = tf.ensure_shape(images, (None, self._size, self._size, self._channels))

@@ -1,7 +1,9 @@
 """The exported page in headless Chromium, beside the Python interpreter on the same file."""
 
+import dataclasses
 import functools
 import http.server
+import json
 import os
 import pathlib
 import shutil
@@ -10,12 +12,15 @@ import threading
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.encoding_table import PAGE, READ, SPEC, TOLERANCE
+from helpers.encodings import encodings, reference
 from helpers.nets import ARCHITECTURES, trained_model
 from helpers.pictures import PHOTOS
 
 from keras_resnet import export
 from keras_resnet.data.images.pillow import preprocess_image
 from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.export import web
 from keras_resnet.export.web import web_page
 from keras_resnet.inference import load_predictor
 
@@ -33,7 +38,7 @@ _OPTIONS = (
 _PIXELS = """
 const [name, done] = arguments;
 Promise.all([import(new URL("app.js", location)), fetch(name).then((answer) => answer.blob())])
-  .then(async ([page, file]) => done([...page.preprocess(await createImageBitmap(file))]));
+  .then(async ([page, file]) => done([...page.preprocess(await page.read(file))]));
 """
 
 
@@ -112,6 +117,34 @@ def test_scores_are_the_interpreters(browser, tmp_path, name, spec):
             for class_name, score in scores.items():
                 assert score == pytest.approx(expected[NAMES.index(class_name)], abs=1e-3), title
             assert next(iter(scores)) == best[0]
+    finally:
+        server.shutdown()
+
+
+def test_every_encoding_is_read_as_the_documented_table_says(browser, tmp_path):
+    shutil.copytree(pathlib.Path(web.__file__).parent / "page", tmp_path, dirs_exist_ok=True)
+    about = dataclasses.asdict(SPEC) | {
+        "title": "a net",
+        "class_names": NAMES,
+        "shorter_side": SPEC.shorter_side,
+    }
+    (tmp_path / "about.json").write_text(
+        json.dumps(about | {"shorter_side": SPEC.shorter_side, "is_published": SPEC.is_published})
+    )
+    # Nothing is predicted here.
+    (tmp_path / "litert").mkdir()
+    (tmp_path / "litert" / "index.js").write_text(
+        "export const loadLiteRt = async () => {}, loadAndCompile = async () => ({}); export class Tensor {}"
+    )
+    server = _served(tmp_path)
+    try:
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        for number, (name, contents) in enumerate(encodings().items()):
+            (tmp_path / f"{number}.bin").write_bytes(contents)
+            pixels = browser.execute_async_script(_PIXELS, f"{number}.bin")
+            wanted = preprocess_image(reference(contents), SPEC).ravel()
+            same = np.abs(np.array(pixels) - wanted.astype(int)).max() <= TOLERANCE
+            assert same == (PAGE.get(name, READ) == READ), name
     finally:
         server.shutdown()
 

@@ -111,6 +111,17 @@ def squash(shape: tf.Tensor, size: int) -> Crop:
     return Crop(size / _float(shape), tf.zeros(2))
 
 
+def upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns pixels of an EXIF orientation upright."""
+
+    def where(orientations, change):
+        return tf.cond(tf.reduce_any(orientation == orientations), lambda: change(pixels), lambda: pixels)
+
+    pixels = where([5, 6, 7, 8], lambda image: tf.transpose(image, [1, 0, 2]))
+    pixels = where([3, 4, 7, 8], lambda image: tf.reverse(image, [0]))
+    return where([2, 3, 6, 7], lambda image: tf.reverse(image, [1]))
+
+
 def lighting(normal: tf.Tensor) -> tf.Tensor:
     """Returns what is added to red, green and blue of an image (Krizhevsky et al. 2012), in gray levels.
 

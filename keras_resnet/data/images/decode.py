@@ -1,20 +1,22 @@
 """From an encoded image to the pixels of a model's input, decoding no more of it than these need."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_resnet.data.dataset import MAX_PIXELS
-from keras_resnet.data.images.augment import Crop, scaled_shape
+from keras_resnet.data.images.augment import Crop, scaled_shape, upright
 from keras_resnet.data.images.headers import (
+    DCT,
+    and_,
     as_one_op,
-    bmp_palette,
-    first_frame,
+    check_size,
     is_gray_or_rgb_jpeg,
-    is_palette_bmp,
+    is_plain_jpeg,
     is_png,
-    orientation,
+    png_size,
 )
+from keras_resnet.data.images.readers import PILLOW, Reader
 from keras_resnet.data.input_spec import MIN_DECODED_PIXELS
 
 # Factors by which the JPEG decoder itself can scale down.
@@ -59,7 +61,7 @@ def decode_resize_box(
         box = choose(_jpeg_shape(image))
 
         def aliased():
-            return _resize(tf.io.decode_and_crop_jpeg(image, box, channels), size)
+            return _resize(_crop_jpeg(image, box, channels), size)
 
         def antialiased_at(ratio):
             def antialiased():
@@ -74,7 +76,7 @@ def decode_resize_box(
         branch = tf.cast(zoom > _MAX_ALIASED, tf.int32) + _ratios_at(tf.reduce_min(box[2:]) / size)
         return tf.switch_case(branch, [aliased, *(antialiased_at(ratio) for ratio in (1, *_RATIOS))])
 
-    square = _from_jpeg_or_pixels(image, channels, of_pixels, of_jpeg)
+    square = _from_jpeg_or_pixels(image, channels, of_pixels, of_jpeg, PILLOW)
     if light is not None:
         # Row by row: an addition of three numbers to each pixel takes longer than all the rest.
         rows = tf.reshape(square, [size, size * channels]) + tf.tile(light, [size])
@@ -82,7 +84,13 @@ def decode_resize_box(
     return tf.ensure_shape(tf.cast(square + 0.5, tf.uint8), (size, size, channels))
 
 
-def decode_crop(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int, channels: int) -> tf.Tensor:
+def decode_crop(
+    image: tf.Tensor,
+    choose: Callable[[tf.Tensor], Crop],
+    size: int,
+    channels: int,
+    reader: Reader = PILLOW,
+) -> tf.Tensor:
     """Resizes an image exactly, bilinear with antialiasing as Pillow does, and returns a square of it.
 
     Shapes: () string or (H, W, C) uint8 -> (size, size, C) uint8.
@@ -93,12 +101,13 @@ def decode_crop(image: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int
             as its EXIF orientation says.
         choose: takes the image's height and width and returns the crop.
         channels: 1 or 3.
+        reader: reads what TensorFlow's operations do not; an exported graph needs `graph_formats.GRAPH`.
 
     Raises:
         tf.errors.InvalidArgumentError: the image cannot be decoded or has more than `MAX_PIXELS`.
     """
 
-    square = _scaled(image, lambda shape: (choose(shape), tf.constant([size, size])), channels)
+    square = _scaled(image, lambda shape: (choose(shape), tf.constant([size, size])), channels, reader)
     return tf.ensure_shape(square, (size, size, channels))
 
 
@@ -118,11 +127,11 @@ def decode_scale(image: tf.Tensor, shorter: int, channels: int) -> tf.Tensor:
         scaled = scaled_shape(shape, shorter)
         # A narrow image becomes very long.
         what = f"scaled to a shorter side of {shorter} it has"
-        with tf.control_dependencies([_check_size(scaled, what)]):
+        with tf.control_dependencies([check_size(scaled, what)]):
             scaled = tf.identity(scaled)
         return Crop(scaled / tf.cast(shape, tf.float32), tf.zeros(2)), tf.cast(scaled, tf.int32)
 
-    return tf.ensure_shape(_scaled(image, choose, channels), (None, None, channels))
+    return tf.ensure_shape(_scaled(image, choose, channels, PILLOW), (None, None, channels))
 
 
 def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int) -> tf.Tensor:
@@ -138,57 +147,44 @@ def crop_batch(images: tf.Tensor, choose: Callable[[tf.Tensor], Crop], size: int
     return tf.clip_by_value(tf.round(square), 0.0, 255.0)
 
 
-def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes all pixels of an image file, upright, (H, W, channels) uint8.
+def decode(contents: tf.Tensor, channels: int, reader: Reader = PILLOW) -> tf.Tensor:
+    """Decodes all pixels of an image file, upright, (H, W, channels) uint8: those of `pixels.read_pixels`.
 
     Raises:
         tf.errors.InvalidArgumentError: as of `decode_crop`.
     """
 
-    turn = tf.cond(tf.io.is_jpeg(contents), lambda: orientation(contents), lambda: tf.constant(1, tf.int64))
-    contents, size = first_frame(contents)
+    def of_jpeg():
+        with tf.control_dependencies([check_size(tf.io.extract_jpeg_shape(contents)[:2])]):
+            pixels = tf.io.decode_jpeg(contents, channels, dct_method=DCT)
+        return upright(pixels, reader.orientation(contents))
 
-    def to_channels():
-        return tf.cond(is_palette_bmp(contents), of_palette, lambda: decode_image(3))
+    def of_png():
+        with tf.control_dependencies([check_size(png_size(contents))]):
+            return to_channels(tf.io.decode_png(contents, 3))
 
-    def of_palette():
-        return tf.gather(bmp_palette(contents), tf.cast(tf.io.decode_bmp(contents)[..., 0], tf.int32))
+    def to_channels(pixels):
+        return pixels if channels == 3 else _to_gray(pixels)
 
-    def decode_image(channels):
-        return tf.io.decode_image(contents, channels, expand_animations=False)
-
-    with tf.control_dependencies([_check_size(size)]):
-        contents = tf.identity(contents)
-        if channels == 3:
-            pixels = to_channels()
-        else:
-            # Only the decoders of PNG and JPEG convert to gray, and that of JPEG not from CMYK.
-            pixels = tf.cond(
-                is_png(contents) | is_gray_or_rgb_jpeg(contents),
-                lambda: decode_image(channels),
-                lambda: tf.image.rgb_to_grayscale(to_channels()),
-            )
-    pixels = _upright(pixels, turn)
-    pixels.set_shape((None, None, channels))
-    return pixels
+    pixels = tf.case(
+        [(is_gray_or_rgb_jpeg(contents), of_jpeg), (is_png(contents), of_png)],
+        default=lambda: to_channels(reader.pixels(contents)),
+    )
+    return tf.ensure_shape(pixels, (None, None, channels))
 
 
-def _upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns pixels of an EXIF orientation upright."""
+def _to_gray(pixels: tf.Tensor) -> tf.Tensor:
+    """Returns RGB as gray, (H, W, 1) uint8, by the weights of ITU-R BT.601 as Pillow rounds them.
 
-    def where(orientations, change):
-        return tf.cond(tf.reduce_any(orientation == orientations), lambda: change(pixels), lambda: pixels)
-
-    pixels = where([5, 6, 7, 8], lambda image: tf.transpose(image, [1, 0, 2]))
-    pixels = where([3, 4, 7, 8], lambda image: tf.reverse(image, [0]))
-    return where([2, 3, 6, 7], lambda image: tf.reverse(image, [1]))
-
-
-_decode_as_one_op = as_one_op(decode)
+    The PNG decoder would weight linear light where a file declares its gamma.
+    """
+    weighted = tf.cast(pixels, tf.int32) * tf.constant([19595, 38470, 7471])
+    total = tf.reduce_sum(weighted, axis=-1, keepdims=True)
+    return tf.cast(tf.bitwise.right_shift(total + 2**15, 16), tf.uint8)
 
 
 def _scaled(
-    image: tf.Tensor, choose: Callable[[tf.Tensor], tuple[Crop, tf.Tensor]], channels: int
+    image: tf.Tensor, choose: Callable[[tf.Tensor], tuple[Crop, tf.Tensor]], channels: int, reader: Reader
 ) -> tf.Tensor:
     """Returns a rectangle of a resized image, uint8.
 
@@ -214,7 +210,9 @@ def _scaled(
         branch = _ratios_at(1 / tf.reduce_max(crop.scale))
         return tf.switch_case(branch, [decoded_at(ratio) for ratio in (1, *_RATIOS)])
 
-    return tf.saturate_cast(tf.round(_from_jpeg_or_pixels(image, channels, of_pixels, of_jpeg)), tf.uint8)
+    return tf.saturate_cast(
+        tf.round(_from_jpeg_or_pixels(image, channels, of_pixels, of_jpeg, reader)), tf.uint8
+    )
 
 
 def _from_jpeg_or_pixels(
@@ -222,13 +220,20 @@ def _from_jpeg_or_pixels(
     channels: int,
     of_pixels: Callable[[tf.Tensor], tf.Tensor],
     of_jpeg: Callable[[], tf.Tensor],
+    reader: Reader,
 ) -> tf.Tensor:
     """Applies one of two functions: to an upright JPEG file, or to the decoded pixels of any other image."""
     if image.dtype != tf.string:
         return of_pixels(image)
-    can_crop = tf.io.is_jpeg(image) if channels == 3 else is_gray_or_rgb_jpeg(image)
-    can_crop &= orientation(image) == 1
-    return tf.cond(can_crop, of_jpeg, lambda: of_pixels(_decode_as_one_op(image, channels)))
+    decoded = as_one_op(functools.partial(decode, channels=channels, reader=reader))
+    is_upright = as_one_op(functools.partial(_is_upright_jpeg, reader=reader))
+    can_crop = tf.cond(is_plain_jpeg(image), lambda: tf.constant(True), lambda: is_upright(image))
+    return tf.cond(can_crop, of_jpeg, lambda: of_pixels(decoded(image)))
+
+
+def _is_upright_jpeg(contents: tf.Tensor, reader: Reader) -> tf.Tensor:
+    """Whether a file is a gray or RGB JPEG that need not be turned."""
+    return and_(is_gray_or_rgb_jpeg(contents), lambda: reader.orientation(contents) == 1)
 
 
 def _ratios_at(zoom: tf.Tensor) -> tf.Tensor:
@@ -270,18 +275,15 @@ def _decode_and_scale(
     # The decoder's pixels are `ratio` wide: from the one with `first` to the one with `last`.
     start = first // ratio
     window = tf.concat([start, -(-last // ratio) - start], axis=0)
-    part = tf.io.decode_and_crop_jpeg(contents, window, channels, ratio)
+    part = _crop_jpeg(contents, window, channels, ratio)
     return _scale(part, crop, size, start * ratio, ratio)
+
+
+def _crop_jpeg(contents: tf.Tensor, window: tf.Tensor, channels: int, ratio: int = 1) -> tf.Tensor:
+    return tf.io.decode_and_crop_jpeg(contents, window, channels, ratio, dct_method=DCT)
 
 
 def _jpeg_shape(contents: tf.Tensor) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(contents)[:2]
-    with tf.control_dependencies([_check_size(shape)]):
+    with tf.control_dependencies([check_size(shape)]):
         return tf.identity(shape)
-
-
-def _check_size(shape: tf.Tensor, what: str = "it has") -> tf.Operation:
-    pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
-    return tf.debugging.assert_less_equal(
-        pixels, tf.constant(MAX_PIXELS, tf.int64), f"{what} more than {MAX_PIXELS:,} pixels"
-    )

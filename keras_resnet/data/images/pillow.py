@@ -1,7 +1,6 @@
 """Prepares one image for a model with Pillow: to the same pixels as the input pipeline, without "
 "TensorFlow."""
 
-import io
 import math
 import os
 import pathlib
@@ -10,25 +9,13 @@ import warnings
 import numpy as np
 import PIL.Image
 
-from keras_resnet.data.dataset import MAX_PIXELS
+from keras_resnet.data.images.pixels import open_image, to_channels, turn_of
 from keras_resnet.data.input_spec import MIN_DECODED_PIXELS, InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.weights.eval_settings import EvalSettings
 from keras_resnet.weights.transform import eval_transform
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
-_ORIENTATION = 0x0112
-# What turns an image upright, by its EXIF orientation.
-_TURNS = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
 
 
 def preprocess_image(
@@ -58,14 +45,10 @@ def preprocess_image(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd palettes, and sizes that are still accepted
-            with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as picture:
-                return _transform(picture, spec)
-    except PIL.Image.DecompressionBombError as error:
-        raise UserError(f"has more than {MAX_PIXELS:,} pixels; make it smaller.", value=name) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(
-            "is not an image that can be decoded: JPEG, PNG, GIF, BMP and WebP files can.", value=name
-        ) from error
+            with open_image(contents) as picture:
+                return _transform(picture, spec, turn_of(picture, contents))
+    except ValueError as error:
+        raise UserError(f"cannot be decoded ({error}).", value=name) from error
 
 
 def _from_array(pixels: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:
@@ -74,16 +57,16 @@ def _from_array(pixels: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:
             f"must be pixels (height, width, 1 or 3), uint8; got {pixels.shape} of {pixels.dtype}.",
             value=name,
         )
-    return _transform(PIL.Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), spec)
+    picture = PIL.Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return _transform(picture, spec, None)
 
 
-def _transform(image: PIL.Image.Image, spec: InputSpec) -> np.ndarray:
+def _transform(image: PIL.Image.Image, spec: InputSpec, turn: PIL.Image.Transpose | None) -> np.ndarray:
     size, squash = spec.size, spec.crop_mode == "squash"
-    turn = _TURNS.get(_orientation(image))
     if spec.is_published and not squash:
         upright = image if turn is None else image.transpose(turn)
         settings = EvalSettings(size, spec.shorter_side, spec.interpolation)
-        pixels = eval_transform(upright, settings)
+        pixels = eval_transform(to_channels(upright, 3), settings)
         return (
             pixels
             if spec.channels == 3
@@ -100,26 +83,12 @@ def _transform(image: PIL.Image.Image, spec: InputSpec) -> np.ndarray:
         image = image.transpose(turn)
         full_size = image.size
     extent = drafted[1][2:] if drafted else full_size
-    image = _to_channels(image, spec.channels)
+    image = to_channels(image, spec.channels)
     if squash:
         resized = image.resize((size, size), _FILTERS[spec.interpolation], (0, 0, *extent))
     else:
         resized = _center_crop(image, full_size, extent, size, target)
     return np.asarray(resized, "uint8").reshape(size, size, spec.channels)
-
-
-def _orientation(image: PIL.Image.Image) -> int:
-    exif = PIL.Image.Exif()
-    if image.format in ("JPEG", "MPO"):
-        exif.load(image.info.get("exif", b""))
-    return exif.get(_ORIENTATION, 1)
-
-
-def _to_channels(image: PIL.Image.Image, channels: int) -> PIL.Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips values above 255.
-        image = PIL.Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-    return image.convert("L" if channels == 1 else "RGB")
 
 
 def _center_crop(

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import io
 import time
 import warnings
 
@@ -11,6 +10,7 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_resnet.data.dataset import Split
+from keras_resnet.data.images.pixels import open_image, upright_size
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.streams import enumerate_stream
 from keras_resnet.data.tools.contact_sheet import COLUMNS
@@ -86,7 +86,7 @@ def _size(image: bytes | np.ndarray) -> tuple[int, int] | None:
     if not isinstance(image, bytes):
         return image.shape[:2]
     try:
-        with PIL.Image.open(io.BytesIO(image)) as picture:
-            return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        with open_image(image) as picture:
+            return upright_size(picture, image)
+    except ValueError:
         return None

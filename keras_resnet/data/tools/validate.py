@@ -2,18 +2,19 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import io
 import logging
 import os
 import pathlib
-import struct
 import warnings
 from collections.abc import Callable
 
 import PIL.Image
 
 from keras_resnet._utils.progress import ProgressLogger
-from keras_resnet.data.dataset import MAX_PIXELS
+from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels
 from keras_resnet.data.sources.folder_listing import list_folder
 from keras_resnet.data.sources.image_files import FORMATS, find_images, no_images
 from keras_resnet.errors import UserError
@@ -24,8 +25,6 @@ _LOG = logging.getLogger(__name__)
 _NAMES = {**FORMATS, "MPO": FORMATS["JPEG"]}
 # That of a training by default; whether a folder can be divided does not depend on it.
 _VALIDATION_FRACTION = 0.1
-# How some BMP files are compressed.
-_RLE = (1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +83,8 @@ def validate_folder(
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
-        # The limit is ours to report; Pillow's warning at half of it would come between the lines.
-        warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),
+        # Pillow's warnings, about sizes and palettes, would come between the lines of the report.
+        warnings.catch_warnings(action="ignore"),
         # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
         concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
@@ -117,31 +116,39 @@ def find_issues(path: pathlib.Path) -> list[Issue]:
         return Issue(path, kind, unusable, detail)
 
     try:
-        if path.stat().st_size == 0:
-            return [issue("empty", "the file has no content", unusable=True)]
-        with PIL.Image.open(path) as picture:
+        contents = path.read_bytes()
+    except OSError as error:
+        return [issue("unreadable", error.strerror or str(error), unusable=True)]
+    if not contents:
+        return [issue("empty", "the file has no content", unusable=True)]
+    try:
+        with open_image(contents) as picture:
             return _check_image(picture, path.suffix.lower(), issue)
-    except PIL.UnidentifiedImageError:
-        return [issue("unreadable", "it is not an image", unusable=True)]
-    except PIL.Image.DecompressionBombError:
-        return [issue("bomb", f"it has more than {MAX_PIXELS:,} pixels", unusable=True)]
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        kind = "truncated" if "truncated" in str(error) or isinstance(error, EOFError) else "unreadable"
-        return [issue(kind, str(error), unusable=True)]
+    except ValueError as error:
+        kind, reason = _why_unusable(contents, error)
+        return [issue(kind, reason, unusable=True)]
+
+
+def _why_unusable(contents, error):
+    """Returns kind and detail of a file that cannot be decoded."""
+    reason, cause = str(error), error.__cause__
+    if isinstance(cause, PIL.Image.DecompressionBombError):
+        return "bomb", reason
+    if isinstance(cause, PIL.UnidentifiedImageError):
+        with contextlib.suppress(*DAMAGE), PIL.Image.open(io.BytesIO(contents)) as picture:
+            return "unsupported", f"it is a {picture.format} file"
+        return "unreadable", "it is not an image"
+    return "truncated" if "truncated" in reason or isinstance(cause, EOFError) else "unreadable", reason
 
 
 def _check_image(picture, suffix, issue):
-    if picture.format not in _NAMES:
-        return [issue("unsupported", f"it is a {picture.format} file", unusable=True)]
-    if picture.format == "BMP" and not _is_read(picture):
-        return [issue("unsupported", "it is a BMP of another kind than 8, 24 or 32 bits a pixel", True)]
     found = []
     if suffix not in _NAMES[picture.format]:
         found.append(issue("misnamed", f"it is a {picture.format} file"))
     picture.load()
+    if picture.mode not in ("L", "RGB"):
+        to_channels(picture, 3)
     frames = _frames(picture)
-    if frames != 1 and picture.format == "WEBP":
-        return [issue("unsupported", "it is an animation in a WebP file", True)]
     if frames != 1 and picture.format != "MPO":
         found.append(issue("animated", f"{frames or 'damaged'} frames, of which the first is used"))
     if picture.mode == "CMYK":
@@ -151,14 +158,9 @@ def _check_image(picture, suffix, issue):
     return found
 
 
-def _is_read(bmp):
-    bmp.fp.seek(28)
-    return int.from_bytes(bmp.fp.read(2), "little") in (8, 24, 32) and bmp.info["compression"] not in _RLE
-
-
 def _frames(picture):
     """How many pictures there are, 0 where those behind the first are damaged."""
     try:
         return getattr(picture, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error):
+    except DAMAGE:
         return 0  # Pillow fails in many ways where an animation is cut off

@@ -42,7 +42,7 @@ async function classify(file) {
   element("predictions").replaceChildren();
   let image;
   try {
-    image = await createImageBitmap(file);
+    image = await read(file);
   } catch {
     element("status").textContent = `${file.name} is not an image that this browser can read.`;
     return;
@@ -82,8 +82,13 @@ async function predict(pixels) {
   return scores;
 }
 
+// Decodes a file. Its numbers stay what they are, whatever profile of colors or gamma it declares, as in the evaluation.
+export function read(file) {
+  return createImageBitmap(file, { colorSpaceConversion: "none" });
+}
+
 // Prepares an image as the model's evaluation does: resized to a square, or the center of a resized image. Browsers
-// turn it upright; transparent pixels become black.
+// turn it upright; transparent pixels become black, because a canvas does not keep their colors.
 export function preprocess(image) {
   const { width, height } = image;
   const canvas = new OffscreenCanvas(width, height);

@@ -20,7 +20,7 @@ from keras_resnet.data.test_views import transform_image
 @pytest.mark.parametrize("size", [32, 96])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_same_pixels_as_the_input_pipeline(kind, size, crop_mode, channels):
-    """Pillow and TensorFlow: two decoders and two resizers."""
+    """Pillow and TensorFlow: two resizers."""
     file = encoded(PHOTOS[1], kind)
     choose = augment.squash if crop_mode == "squash" else augment.center_crop
     wanted = decode_crop(tf.constant(file), lambda shape: choose(shape, size), size, channels).numpy()
@@ -28,9 +28,9 @@ def test_same_pixels_as_the_input_pipeline(kind, size, crop_mode, channels):
     assert seen.shape == (size, size, channels)
     assert seen.dtype == np.uint8
     difference = np.abs(seen.astype(int) - wanted)
-    # Pillow rounds between rows and columns; TensorFlow decodes JPEG by a faster, coarser transform.
-    assert difference.mean() < (1.2 if kind == "JPEG" else 0.6)
-    assert difference.max() <= (12 if kind == "JPEG" else 2)
+    # Pillow rounds between rows and columns, and makes gray of a JPEG after RGB.
+    assert difference.mean() < 0.6
+    assert difference.max() <= (6 if kind == "JPEG" and channels == 1 else 2)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
@@ -83,7 +83,7 @@ def test_an_image_of_the_models_size_stays_as_it_is(tmp_path):
         (b"text", "decoded"),
         (encoded(small(0))[:200], "decoded"),
         (bomb(), "178,956,970 pixels"),
-        (encoded(small(0), "TIFF"), "JPEG, PNG, GIF, BMP and WebP"),
+        (encoded(small(0), "TIFF"), "JPEG, PNG, GIF, BMP or WebP"),
     ],
     ids=["empty", "text", "truncated", "bomb", "another format"],
 )
