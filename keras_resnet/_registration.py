@@ -16,9 +16,9 @@ _MODELS = "keras_resnet.models"
 
 def register_with_keras() -> None:
     """Registers the layers, now or after the import of Keras."""
-    if "keras" in sys.modules:
+    if sys.modules.get("keras"):
         _register()
-    else:
+    elif "keras" not in sys.modules:  # None keeps it from being imported
         sys.meta_path.insert(0, _AfterKeras())
 
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.models.graph import Call, calls
 from keras_resnet.models.layers import ZeroPaddingShortcut
 from keras_resnet.weights.names import parse_layer_name, stage_of
 
@@ -56,42 +57,38 @@ class _Walk:
 
     def __init__(self, model: keras.Model, rematerialize: Collection[str]):
         (self._input,), (self._output,) = model.inputs, model.outputs
-        self._parts: list[keras.Operation | _Call] = []
+        self._parts: list[Call | _BlockCall] = []
         functions: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
-        # A layer may belong to other models too, where it has other inputs.
-        nodes = itertools.chain.from_iterable(model._nodes_by_depth.values())
-        self._nodes = {id(node.operation): node for node in nodes}
-        # Not the layers alone: those of a user may have operations between them, such as x / 255.
-        operations = [one for one in model.operations if not isinstance(one, keras.layers.InputLayer)]
-        for name, group in itertools.groupby(operations, _block_of):
+        for name, group in itertools.groupby(calls(model), lambda call: _block_of(call.operation)):
             members = tuple(group)
-            if name is None or not all(map(_is_pure, members)):
+            if name is None or not all(_is_pure(call.operation) for call in members):
                 self._parts.extend(members)
                 continue
-            recompute = stage_of(members[0].name) in rematerialize
+            recompute = stage_of(members[0].operation.name) in rematerialize
             block = _Block(members)
             function = functions.setdefault((recompute, block.kind()), block.as_function(recompute))
-            self._parts.append(_Call(block, function))
+            self._parts.append(_BlockCall(block, function))
 
     def __call__(self, image: tf.Tensor, training: bool) -> tf.Tensor:
         # As Keras does it for a Functional model: uint8 images become what the first layer takes.
         values = {id(self._input): tf.cast(image, self._input.dtype)}
         for part in self._parts:
-            if isinstance(part, _Call):
+            if isinstance(part, _BlockCall):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
             else:
-                _run(self._nodes[id(part)], values)
+                _run(part, values)
         return values[id(self._output)]
 
 
 class _Block:
     """Consecutive layers that together have one input and one output."""
 
-    def __init__(self, layers: Sequence[keras.layers.Layer]):
-        self._layers = layers
-        self.output = layers[-1].output
-        inside = {id(layer.output) for layer in layers}
-        read = (tensor for layer in layers for tensor in keras.tree.flatten(layer.input))
+    def __init__(self, members: Sequence[Call]):
+        self._calls = members
+        self.output = members[-1].outputs[0]
+        layers = [call.operation for call in members]
+        inside = {id(call.outputs[0]) for call in members}
+        read = (tensor for call in members for tensor in call.input_tensors)
         (self.input,) = {id(tensor): tensor for tensor in read if id(tensor) not in inside}.values()
         self.trainable = [weight for layer in layers for weight in layer.trainable_variables]
         self.others = [weight for layer in layers for weight in layer.non_trainable_variables]
@@ -106,39 +103,40 @@ class _Block:
         It includes what is frozen, by the layers' configs: that decides the order of the weights and the mode
         of batch norm.
         """
-        positions = {id(self.input): -1} | {id(layer.output): i for i, layer in enumerate(self._layers)}
+        positions = {id(self.input): -1} | {id(call.outputs[0]): i for i, call in enumerate(self._calls)}
         parts = [str(self.input.shape)]
-        for layer in self._layers:
-            sources = [positions[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        for call in self._calls:
+            layer, options = call.operation, call.arguments.kwargs
+            sources = [positions[id(tensor)] for tensor in call.input_tensors]
             config = {key: value for key, value in layer.get_config().items() if key != "name"}
-            parts.append(f"{type(layer).__name__} {sources} {layer.output.shape} {config}")
+            parts.append(f"{type(layer).__name__} {sources} {options} {call.outputs[0].shape} {config}")
         return "\n".join(parts)
 
     def as_function(self, rematerialize: bool) -> tf.types.experimental.PolymorphicFunction:
         """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
-        def call(x, trainable, others, training):
+        def compute(x, trainable, others, training):
             weights = zip(self.trainable + self.others, (*trainable, *others), strict=True)
             with keras.StatelessScope(state_mapping=list(weights)) as scope:
                 values = {id(self.input): x}
-                for layer in self._layers:
+                for call in self._calls:
                     # Explicitly: Keras' call context is gone when a gradient recomputes the block.
-                    if isinstance(layer, keras.layers.BatchNormalization):
-                        _call_layer(layer, values, training=training)
+                    if isinstance(call.operation, keras.layers.BatchNormalization):
+                        _run(call, values, training=training)
                     else:
-                        _call_layer(layer, values)
+                        _run(call, values)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
-        def call_recomputed(x, trainable, others, training):
+        def recompute(x, trainable, others, training):
             # Without the flag, which is not a tensor to differentiate by.
-            return tf.recompute_grad(lambda x, trainable, others: call(x, trainable, others, training))(
+            return tf.recompute_grad(lambda x, trainable, others: compute(x, trainable, others, training))(
                 x, trainable, others
             )
 
-        return tf.function(call_recomputed if rematerialize else call, autograph=False)
+        return tf.function(recompute if rematerialize else compute, autograph=False)
 
 
-class _Call:
+class _BlockCall:
     """A block called through the function that it shares with equal blocks."""
 
     def __init__(self, block: _Block, function: tf.types.experimental.PolymorphicFunction):
@@ -157,16 +155,17 @@ class _Call:
         return y
 
 
-def _call_layer(layer: keras.layers.Layer, values: dict[int, tf.Tensor], **arguments: Any) -> None:
-    inputs = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
-    values[id(layer.output)] = layer(inputs, **arguments)
+def _run(call: Call, values: dict[int, tf.Tensor], **options: Any) -> None:
+    """Calls a layer or operation with all that it was called with when the model was built.
 
-
-def _run(node: Any, values: dict[int, tf.Tensor]) -> None:
-    """Calls a layer or operation with all that it was called with when the model was built."""
-    inputs, options = node.arguments.fill_in(values)
-    results = keras.tree.flatten(node.operation(*inputs, **options))
-    values.update(zip(map(id, node.output_tensors), results, strict=True))
+    Args:
+        values: by tensor of the model; the results are added.
+        options: where the call has no other values.
+    """
+    inputs, own = call.arguments.fill_in(values)
+    own = {key: value for key, value in own.items() if value is not None}
+    results = keras.tree.flatten(call.operation(*inputs, **{**options, **own}))
+    values.update(zip(map(id, call.outputs), results, strict=True))
 
 
 def _block_of(layer: keras.Operation) -> str | None:

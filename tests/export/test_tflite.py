@@ -298,7 +298,8 @@ class _Unconvertible(keras.layers.Layer):
 
 def test_the_error_of_the_converter_is_passed_on(tmp_path):
     image = keras.Input((8, 8, 3))
-    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(_Unconvertible()(image)), name="odd")
+    pooled = keras.layers.GlobalAveragePooling2D()(_Unconvertible()(image))
+    model = keras.Model(image, keras.layers.Softmax()(pooled), name="odd")
     with pytest.raises(UserError) as caught:
         export.export_tflite(model, tmp_path / "net.tflite")
     assert (caught.value.parameter, caught.value.value) == ("model", "odd")
