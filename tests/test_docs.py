@@ -68,6 +68,7 @@ TFDS = ("cifar10", "fashion_mnist", "imagenet2012")
 TRAINING = (("train",), ("experiment", "degradation"), ("experiment", "shortcuts"))
 # Commands that take more than a few seconds: only `make test-slow` runs them to the end.
 LONG = {
+    "evaluate A-seed0/model.keras B-seed0/model.keras C-seed0/model.keras --dataset=fashion_mnist",
     "evaluate RUN --dataset=FOLDER --views=ten_crop",
     "experiment responses RUN... --num_images=1000",
     "evaluate --weights=torchvision-v2 --depth=50 --dataset=imagenet2012",

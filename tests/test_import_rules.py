@@ -14,6 +14,7 @@ import zipfile
 import packaging.requirements
 import packaging.utils
 import pytest
+from helpers.marks import slow
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_resnet"
@@ -90,8 +91,10 @@ def test_import_is_free():
     [
         "import keras; import keras_resnet",
         "import keras_resnet; import keras",
-        "import keras_resnet, importlib.util; importlib.util.find_spec('keras'); from keras import layers",
-        "from keras_resnet.models import layers",
+        slow(
+            "import keras_resnet, importlib.util; importlib.util.find_spec('keras'); from keras import layers"
+        ),
+        slow("from keras_resnet.models import layers"),
     ],
 )
 def test_keras_knows_the_layers_of_saved_models(imports):

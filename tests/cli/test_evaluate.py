@@ -68,4 +68,4 @@ def test_other_images_are_refused(evaluated, tmp_path, capsys):
             PIL.Image.new("L", (8, 8)).save(tmp_path / "pictures" / name / f"{number}.png")
     assert main(["evaluate", str(run), f"--dataset={tmp_path / 'pictures'}"]) == 2
     errors = capsys.readouterr().err
-    assert "has other classes than cifar_resnet20-A-digits: class 0 is a here and 0 there" in errors
+    assert "has other classes than cifar_resnet8-A-digits: class 0 is a here and 0 there" in errors

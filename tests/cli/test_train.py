@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.marks import slow
-from helpers.running import run_train
+from helpers.running import SHORT, run_train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_resnet
@@ -54,7 +54,7 @@ def test_a_run_leaves_its_files(short_run):
     with (folder / "history.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert {"loss", "error", "val_loss", "val_error", "learning_rate"} <= rows[0].keys()
-    assert len(rows) == 16
+    assert len(rows) == 8
 
 
 @pytest.mark.slow
@@ -89,12 +89,12 @@ def test_card_tells_the_run(short_run):
     _, folder = short_run
     card = (folder / "README.md").read_text()
     for text in (
-        "cifar_resnet20",
+        "cifar_resnet8",
         "digits",
         "shortcut option A",
-        "269,434",
-        "2,516,608",
-        "batch 64, 16 epochs",
+        "75,002",
+        "747,136",
+        "batch 64, 8 epochs",
         "![Confusion matrix](confusion.png)",
         "Intended use and limits",
     ):
@@ -125,7 +125,7 @@ def test_code_in_the_card_runs(short_run, tmp_path):
 def test_same_command_again_has_nothing_to_do(short_run):
     _, folder = short_run
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    result = run_train(f"--output_dir={folder.parent}", "--epochs=16")
+    result = run_train(f"--output_dir={folder.parent}", *SHORT)
     assert result.returncode == 0
     assert "is this run, finished with" in result.stdout
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -133,9 +133,9 @@ def test_same_command_again_has_nothing_to_do(short_run):
 
 def test_same_folder_for_other_settings_is_refused(short_run):
     _, folder = short_run
-    result = run_train(f"--output_dir={folder.parent}", "--epochs=3")
+    result = run_train(f"--output_dir={folder.parent}", "--depth=8", "--epochs=3")
     assert result.returncode == 2
-    assert "recipe.epochs=16 instead of 3" in result.stderr
+    assert "recipe.epochs=8 instead of 3" in result.stderr
 
 
 @pytest.mark.slow

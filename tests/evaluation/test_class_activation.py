@@ -29,7 +29,7 @@ def _cam(model, images, classes, layer):
     [
         pytest.param("A", GRAY, id="A-gray"),
         pytest.param("bottleneck-v1.5", RGB, id="bottleneck-v1.5-rgb", marks=pytest.mark.slow),
-        pytest.param("imagenet-stem", RGB, id="imagenet-stem-rgb"),
+        pytest.param("imagenet-stem", RGB, id="imagenet-stem-rgb", marks=pytest.mark.slow),
     ],
 )
 def test_the_last_map_gives_cam(name, images):

@@ -69,7 +69,7 @@ def test_every_kind_of_tflite_file_predicts_as_the_model_and_has_each_name_once(
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("policy", [slow("float32"), "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", [slow("float32"), slow("mixed_bfloat16")])
 def test_a_saved_model_predicts_as_the_model(policy, tmp_path):
     model = _composed(policy)
     export.export_saved_model(model, tmp_path / "net")

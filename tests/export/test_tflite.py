@@ -133,7 +133,7 @@ def layers_of():
     return {20: trained_model(architectures.get_architecture(20)), 50: trained_model(narrow, 32, 3)}
 
 
-@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8"])
+@pytest.mark.parametrize("kind", ["float32", slow("float16"), slow("dynamic"), "int8"])
 @pytest.mark.parametrize("depth", [20, slow(50)])
 def test_every_tensor_has_a_name_of_its_own(layers_of, depth, kind, tmp_path):
     """Other tools refuse files in which two tensors share one."""

@@ -195,6 +195,7 @@ def test_size_of_a_model_for_any_image():
     assert complexity(model, (224, 224, 3)).macs == complexity(constructors.ResNet18()).macs == 1_814_073_344
 
 
+@pytest.mark.slow
 def test_a_model_deeper_than_the_recursion_limit_is_counted_at_another_size():
     model = constructors.CifarResNet(110)
     limit = sys.getrecursionlimit()

@@ -161,6 +161,7 @@ def test_weights_go_both_ways(tmp_path):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_trains_under_a_mirrored_strategy_as_the_stock_layer():
     from keras_resnet.training.strategy import make_strategy
 

@@ -53,7 +53,7 @@ def test_in_the_middle_the_last_blocks_are_renumbered():
     assert np.any(deeper.get_layer("conv3_block5_2_bn").gamma)
 
 
-@pytest.mark.parametrize(("old", "new"), [(18, 34), slow(50, 101)])
+@pytest.mark.parametrize(("old", "new"), [slow(18, 34), slow(50, 101)])
 def test_deepened_imagenet_models_predict_as_before(old, new):
     """Basic and bottleneck blocks, at a fraction of their width."""
     narrow = {"filters": (4, 8, 12, 16), "name": "narrow"}

@@ -93,7 +93,7 @@ def test_same_signature_but_for_the_download(depth):
         {"input_shape": (31, 31, 3)},
         {"input_shape": (31, 64, 3), "include_top": False},
         {"input_shape": (64, 64)},
-        {"weights": "FILE", "classifier_activation": "relu", "input_shape": (32, 32, 3)},
+        slow({"weights": "FILE", "classifier_activation": "relu", "input_shape": (32, 32, 3)}),
     ],
     ids=str,
 )

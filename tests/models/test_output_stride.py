@@ -104,7 +104,7 @@ def test_rates_of_resnet18(stride, rates):
     }
 
 
-@pytest.mark.parametrize(("depth", "stride"), [(18, 8), slow(18, 16), (50, 8), slow(50, 16)])
+@pytest.mark.parametrize(("depth", "stride"), [(18, 8), slow(18, 16), slow(50, 8), slow(50, 16)])
 def test_features_are_timms(depth, stride):
     golden = np.load(GOLDEN, allow_pickle=False)
     constructor = getattr(constructors, f"ResNet{depth}")

@@ -46,7 +46,7 @@ def _assert_parity(model, mode, expected):
     ("library", "depth"),
     [
         ("torchvision", 18),
-        ("timm", 50),
+        slow("timm", 50),
         *(
             slow(library, depth)
             for library, depth in (

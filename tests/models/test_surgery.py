@@ -3,6 +3,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.errors import refused
+from helpers.marks import slow
 
 import keras_resnet
 from keras_resnet import dense_block, fold_batch_norm, fully_convolutional
@@ -39,7 +40,7 @@ def _assert_same(folded, model, inputs):
 
 
 @pytest.mark.parametrize("variant", ["v1", "v1.5"])
-@pytest.mark.parametrize("shortcut", ["A", "B", "C", None])
+@pytest.mark.parametrize("shortcut", ["A", slow("B"), slow("C"), None])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 def test_every_batch_norm_is_folded_and_the_outputs_stay(block, shortcut, variant):
     architecture = architectures.Architecture(

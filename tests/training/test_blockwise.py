@@ -148,6 +148,7 @@ def test_saves_and_loads_as_the_flat_model(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 def test_half_types(policy):
     keras.config.set_dtype_policy(policy)

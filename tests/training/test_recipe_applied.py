@@ -322,6 +322,7 @@ def test_zero_gamma_is_not_applied_when_resuming(tmp_path):
     assert all(np.abs(gamma).max() > 0 for gamma in _gammas(model))
 
 
+@pytest.mark.slow
 def test_a_refused_checkpoint_leaves_gamma_as_it_is(tmp_path):
     train(_model(), _data(), _data(), MIXED, callbacks=[], checkpoints=Checkpoints(tmp_path))
     model = _model()

@@ -101,6 +101,7 @@ def test_half_types_and_parts_on_two_devices():
         assert np.isfinite(history["val_loss"]).all()
 
 
+@pytest.mark.slow
 def test_an_overflow_on_one_device_is_one_on_all():
     """With loss scaling the step is skipped and the scale halved, and no device waits for another."""
     from keras_resnet.models.resnet import ResNet

@@ -2,6 +2,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from helpers.marks import slow
 from helpers.pictures import PHOTOS
 
 from keras_resnet.data.images import augment
@@ -52,7 +53,7 @@ def test_half_of_the_crops_are_mirrored():
     assert abs(hflip - 0.5) < 0.04  # five standard deviations
 
 
-@pytest.mark.parametrize("shape", [(375, 500), (500, 375), (1000, 1000), (960, 5000)])
+@pytest.mark.parametrize("shape", [(375, 500), slow((500, 375)), slow((1000, 1000)), slow((960, 5000))])
 def test_papers_squares_are_of_the_papers_scales_and_inside(shape):
     scales, corners = [], []
     for uniforms in _draws(300, 4):
@@ -72,7 +73,7 @@ def test_papers_squares_are_of_the_papers_scales_and_inside(shape):
     assert np.max(corners) > 0.98
 
 
-@pytest.mark.parametrize("shape", [(375, 500), (300, 300), (60, 1000)])
+@pytest.mark.parametrize("shape", [(375, 500), slow((300, 300)), slow((60, 1000))])
 def test_inception_rectangles_are_of_its_areas_and_aspects(shape):
     areas, aspects = [], []
     for uniforms in _draws(300, augment.RESIZED_CROP_UNIFORMS):
