@@ -303,14 +303,18 @@ def test_long_command_starts(command, supply, monkeypatch):
     def start(*_, **__):
         raise _StartedError
 
-    for name in (
-        "runs.build.build",
-        "runs.evaluate.open_predictor",
-        "experiments.responses.open_predictor",
-        "experiments.trainings.run_trainings",
-        "inference.keras_file.load_keras",
-    ):
-        monkeypatch.setattr(f"keras_resnet.{name}", start)
+    replaced = [
+        (importlib.import_module(f"keras_resnet.{module}"), name)
+        for module, name in (
+            ("runs.build", "build"),
+            ("runs.evaluate", "open_predictor"),
+            ("experiments.responses", "open_predictor"),
+            ("experiments.trainings", "run_trainings"),
+            ("inference.keras_file", "load_keras"),
+        )
+    ]
+    for module, name in replaced:  # all are imported by now: none imports the replacement of another
+        monkeypatch.setattr(module, name, start)
     with pytest.raises(_StartedError):
         pytest.fail(f"{COMMANDS[command][0]}: status {main(supply(command))}")
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 from helpers.pictures import PHOTOS, encoded
 
 from keras_resnet.data import pipeline
@@ -79,7 +80,7 @@ def test_workers_share_the_validation_images(workers):
 
 @pytest.mark.parametrize(
     ("dataset", "transform", "shape"),
-    [(DIGITS, SQUASH, (22 * 64, 8, 8, 1)), (PHOTOGRAPHS, CROP, (12, 32, 32, 3))],
+    [(DIGITS, SQUASH, (22 * 64, 8, 8, 1)), slow(PHOTOGRAPHS, CROP, (12, 32, 32, 3))],
     ids=["squash", "crop"],
 )
 def test_epochs_differ_and_repeat_with_the_seed(dataset, transform, shape):
@@ -98,7 +99,7 @@ def test_epochs_differ_and_repeat_with_the_seed(dataset, transform, shape):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), (NUMBERED, CROP)], ids=["squash", "crop"]
+    ("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), slow(NUMBERED, CROP)], ids=["squash", "crop"]
 )
 class TestResumedRun:
     def _batches(self, dataset, transform, **options):
