@@ -54,7 +54,7 @@ def export_saved_model(
     check_on_decode_error(on_decode_error)
     classifier = Classifier(model, class_names, spec)
     with raised_recursion_limit():
-        folded = inference_copy(model)
+        folded = inference_copy(classifier.model)
         server = _Server(classifier, folded, on_decode_error)
         shape = (None, None, None, classifier.spec.channels)
         of_floats, _ = (

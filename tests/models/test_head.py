@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.errors import refused
+from helpers.marks import slow
 from keras import layers
 
 from keras_resnet.evaluation import evaluate, grad_cam
@@ -165,8 +166,7 @@ def test_files_evaluations_and_explanations_are_of_probabilities(name, tmp_path)
     assert evaluation.error == top1_error(model, [(IMAGES, LABELS)]) == 1 - report.accuracy
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["logits", "sigmoid"])
+@pytest.mark.parametrize("name", ["logits", slow("sigmoid")])
 def test_a_saved_model_serves_probabilities(name, tmp_path):
     kind, head = HEADS[name]
     model = _model(head)
