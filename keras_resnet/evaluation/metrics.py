@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_resnet.errors import UserError
-from keras_resnet.training.losses import MIN_PROBABILITY
+from keras_resnet.training.losses import floored_log
 
 # Normal quantile of a 95% interval.
 _Z = 1.959964
@@ -138,10 +138,7 @@ class MetricAccumulator:
         rows = np.arange(len(labels))
         predictions = probabilities.argmax(axis=1)
         own, best = probabilities[rows, labels], probabilities[rows, predictions]
-        if log_probabilities is None:
-            losses = -np.log(np.maximum(own, MIN_PROBABILITY))
-        else:
-            losses = -log_probabilities[rows, labels]
+        losses = -floored_log(own) if log_probabilities is None else -log_probabilities[rows, labels]
         self._confusion += confusion_matrix(labels, predictions, len(self._confusion))
         # Of equal probabilities, which int8 files give, the earlier class comes first, as with argmax.
         places = np.arange(probabilities.shape[1])

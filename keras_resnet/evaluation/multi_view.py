@@ -17,7 +17,7 @@ from keras_resnet.inference.predictor import Predictor
 from keras_resnet.inference.reading import PredictFn
 from keras_resnet.models.head import probability_model
 from keras_resnet.models.surgery import fully_convolutional
-from keras_resnet.training.losses import MIN_PROBABILITY
+from keras_resnet.training.losses import floored_log
 
 # Pixels that a fully convolutional model takes at a time: its activations are a hundred times as many
 # numbers.
@@ -75,7 +75,7 @@ def make_score_fn(predictor: Predictor, views: TestViews, *, hflip: bool = True)
 
     def score_views(images):
         probabilities = predict(images)
-        return probabilities, np.log(np.maximum(probabilities, MIN_PROBABILITY))
+        return probabilities, floored_log(probabilities)
 
     return score_views
 

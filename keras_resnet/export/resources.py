@@ -1,4 +1,4 @@
-"""What a SavedModel of a Keras model has to hold beside its graph."""
+"""What a SavedModel of a Keras model has to hold besides its graph."""
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,7 @@ from keras_resnet.models.layer_copy import sublayers
 def resources(model: keras.Model, function: tf.types.experimental.ConcreteFunction) -> list:
     """Returns the variables and lookup tables that a function of a model uses.
 
-    TensorFlow saves only those that it is told of. The variables are not those of the model alone, for a
+    TensorFlow saves only those that it is given. The variables are not those of the model alone, for a
     Lambda layer may use others.
     """
     tables = [

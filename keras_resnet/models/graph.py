@@ -51,13 +51,13 @@ def calls(graph: keras.Model) -> Iterator[Call]:
 
 def graphs(model: keras.Model) -> Iterator[keras.Model]:
     """Yields the graph of a model and those nested in it at any depth, each once, the outermost first."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     waiting: list[keras.Operation] = [model]
     while waiting:
         operation = waiting.pop()
-        if id(operation) in seen:
+        if id(operation) in visited:
             continue
-        seen.add(id(operation))
+        visited.add(id(operation))
         graph = as_graph(operation)
         if graph is not None:
             yield graph

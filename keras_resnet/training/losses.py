@@ -28,6 +28,11 @@ def log_probabilities(outputs: "tf.Tensor") -> "tf.Tensor":
     return tf.math.log(tf.maximum(outputs, MIN_PROBABILITY))
 
 
+def floored_log(probabilities: np.ndarray) -> np.ndarray:
+    """Returns the logarithms of probabilities whose logits are unknown, cut off at `MIN_PROBABILITY`."""
+    return np.log(np.maximum(probabilities, MIN_PROBABILITY))
+
+
 def cross_entropy(labels: "tf.Tensor", log_probabilities: "tf.Tensor") -> "tf.Tensor":
     """Returns the cross-entropy of each image.
 

@@ -26,6 +26,7 @@ from keras_resnet.training.callbacks.state import (
 from keras_resnet.training.checkpoint import Checkpoint, Checkpoints, check_arrays
 from keras_resnet.training.engines.tensorflow import StepFunctions
 from keras_resnet.training.input import EvaluationData, ResumableData, check_batch_size
+from keras_resnet.training.rate_control import RateControl
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.schedule import LearningRate
 from keras_resnet.training.signals import Interrupted, catch_stop_signals
@@ -71,15 +72,14 @@ class Trainer:
         self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
         self._total_steps = recipe.total_steps(train_data.steps_per_epoch)
         self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
-        self._learning_rate = LearningRate(recipe, train_data.steps_per_epoch)
-        self._last_rate: float | None = None
-        self._rate_in_optimizer = (0, 0.0)  # changes of it, and its value, as of the last look
         self._callbacks: Sequence[keras.callbacks.Callback] = ()
         self._callback_states: tuple[States, dict[str, np.ndarray]] = ({}, {})  # of the checkpoint
         self._phases = recipe.phases(train_data.steps_per_epoch)
         self._stage: str | None = None  # from which on is trained
         self._batches: Iterator | None = None
         self._notes: list[str] = []
+        schedule = LearningRate(recipe, train_data.steps_per_epoch)
+        self._rate = RateControl(model, steps.optimizer, schedule, self._notes)
 
     def resume(self, checkpoint: Checkpoint | None) -> None:
         """Restores the state of a checkpoint, where there is one, and logs it.
@@ -119,8 +119,8 @@ class Trainer:
             )
             with catch_stop_signals() as self._stop_request:
                 self._start = time.monotonic() - self.state.seconds
-                self._set_learning_rate()
-                with self._keep_learning_rate(self.state.step > 0):
+                self._rate.set(self.state.step)
+                with self._rate.undo_callbacks(self.state.step > 0):
                     callback_list.on_train_begin()
                 self._restore_callbacks()
                 if self.state.step < self._total_steps and not self.state.stopped:
@@ -144,16 +144,16 @@ class Trainer:
         epoch = self.state.step // per_epoch
         last = min((epoch + 1) * per_epoch, self._total_steps)
         callback_list.params["history"] = self.state.history  # another one after a rollback
-        with self._keep_learning_rate(self.state.step % per_epoch > 0):
+        with self._rate.undo_callbacks(self.state.step % per_epoch > 0):
             callback_list.on_epoch_begin(epoch)
         throughput = Throughput()
         while self.state.step < last:
             if self._set_phase():
                 throughput = Throughput()  # its first step is traced
             number = self.state.step - epoch * per_epoch
-            self._set_learning_rate()
+            self._rate.set(self.state.step)
             callback_list.on_train_batch_begin(number)
-            rate = self._set_learning_rate()
+            rate = self._rate.set(self.state.step)
             with throughput.waiting():
                 images, labels = self._next_batch()
             with handle_lost_workers(self._strategy):
@@ -191,8 +191,8 @@ class Trainer:
         state.sums = {}
         if logs["val_error"] < state.best_error:
             state.best_error, state.best_step = logs["val_error"], state.step
-        if self._learning_rate.after_epoch(logs["val_error"]):
-            new_rate = self._learning_rate.at(state.step)
+        if self._rate.schedule.after_epoch(logs["val_error"]):
+            new_rate = self._rate.schedule.at(state.step)
             self._notes.append(
                 f"The validation error stopped improving: learning rate {new_rate:.3g} from now on."
             )
@@ -260,52 +260,6 @@ class Trainer:
         assert self._batches is not None
         return next(self._batches)
 
-    def _set_learning_rate(self) -> float:
-        """Sets the learning rate of the next step, and returns it."""
-        self._adopt_learning_rate()
-        rate = self._learning_rate.at(self.state.step)
-        if rate != self._last_rate:
-            self._steps.optimizer.learning_rate = self._last_rate = rate
-            self._rate_in_optimizer = self._look_at_learning_rate()
-        return rate
-
-    def _adopt_learning_rate(self) -> None:
-        """Replaces the schedule by the learning rate that a callback has set, if one has since the last look.
-
-        As under `fit`, it then holds until a callback sets another.
-        """
-        found = self._look_at_learning_rate()
-        if self._last_rate is None or found == self._rate_in_optimizer:
-            return  # no callback has been called since it was made or restored, or none has set it
-        if self._learning_rate.callback_rate is None:
-            self._notes.append(
-                f"A callback has set the learning rate to {found[1]:.3g} after step {self.state.step:,}; the "
-                "recipe's schedule is not followed from here on."
-            )
-        self._rate_in_optimizer = found
-        self._learning_rate.callback_rate = self._last_rate = found[1]
-
-    def _look_at_learning_rate(self) -> tuple[int, float]:
-        optimizer = self._steps.optimizer
-        rate = optimizer.learning_rate
-        if self._model.optimizer is not optimizer or not isinstance(rate, keras.Variable):
-            raise UserError(
-                "One has replaced the optimizer, or set its learning rate to a schedule, which a training in "
-                "progress cannot follow; set optimizer.learning_rate to a number, whenever it changes.",
-                parameter="callbacks",
-            )
-        changes = getattr(optimizer, "inner_optimizer", optimizer).learning_rate_changes
-        return changes, float(rate.numpy())
-
-    @contextlib.contextmanager
-    def _keep_learning_rate(self, resumed: bool) -> Iterator[None]:
-        """Undoes what callbacks do to the learning rate, where they have done it before the checkpoint."""
-        before = self._learning_rate.callback_rate
-        yield
-        if resumed and self._look_at_learning_rate() != self._rate_in_optimizer:
-            self._learning_rate.callback_rate = before
-            self._last_rate = None
-
     def _set_phase(self) -> bool:
         """Freezes and unfreezes what the recipe says for the next step; returns whether that is a change."""
         if not self._phases:
@@ -325,7 +279,7 @@ class Trainer:
             self.state.sums[name] = self.state.sums.get(name, 0.0) + value
         if self._steps.averages:
             self._steps.averages.update(self.state.step)
-        self._learning_rate.after_step(sums[1] / sums[-1])
+        self._rate.schedule.after_step(sums[1] / sums[-1])
         self.state.step += 1
 
     def _validate(self, callback_list: keras.callbacks.CallbackList | None = None) -> dict[str, float]:
@@ -370,7 +324,7 @@ class Trainer:
             )
             try:
                 state = TrainState(**checkpoint.meta["state"])
-                learning_rate = LearningRate(
+                schedule = LearningRate(
                     self._recipe, self._data.steps_per_epoch, **checkpoint.meta["learning_rate"]
                 )
             except (KeyError, TypeError) as error:
@@ -382,8 +336,9 @@ class Trainer:
             for name, variable in variables.items():
                 variable.assign(arrays[name])
             self._callback_states = checkpoint.meta.get("callbacks", {}), callback_arrays
-            self.state, self._learning_rate = state, learning_rate
-        self._batches = self._last_rate = None
+            self.state = state
+            self._rate.restore(schedule)
+        self._batches = None
         if self._worker.workers > 1:
             self._check_same_step()
 
@@ -391,12 +346,12 @@ class Trainer:
         """Writes a checkpoint, unless the last step made the weights NaN, which only the next loss shows."""
         if self._checkpoints is None or not self._worker.is_chief or not self._weights_are_finite():
             return False
-        self._adopt_learning_rate()
+        self._rate.adopt(self.state.step)
         self.state.seconds = time.monotonic() - self._start
         states, callback_arrays = callback_states(self._callbacks)
         meta = {
             "state": dataclasses.asdict(self.state),
-            "learning_rate": dataclasses.asdict(self._learning_rate),
+            "learning_rate": dataclasses.asdict(self._rate.schedule),
             "callbacks": states,
         }
         arrays = {name: variable.numpy() for name, variable in self._steps.variables.items()}
@@ -429,7 +384,7 @@ class Trainer:
             UserError: there is none, or no rollback is left.
         """
         last = None if self._checkpoints is None else self._checkpoints.last
-        step, rollbacks, before = self.state.step, self.state.rollbacks, self._learning_rate
+        step, rollbacks, factor = self.state.step, self.state.rollbacks, self._rate.schedule.factor
         problem = f"Loss is NaN or infinite at step {step + 1:,} (learning_rate={rate:.3g})"
         checkpoint = None
         if rollbacks < self._max_rollbacks and self._checkpoints is not None:
@@ -448,9 +403,9 @@ class Trainer:
         self._restore(checkpoint)
         self._restore_callbacks()
         self.state.rollbacks = rollbacks + 1
-        self._learning_rate.factor = before.factor
-        self._learning_rate.lower(_ROLLBACK_FACTOR)
-        self._set_learning_rate()
+        self._rate.schedule.factor = factor
+        self._rate.schedule.lower(_ROLLBACK_FACTOR)
+        self._rate.set(self.state.step)
         _LOG.warning(
             "%s. Going back to step %s with a tenth of the learning rate.", problem, f"{self.state.step:,}"
         )

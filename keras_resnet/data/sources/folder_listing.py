@@ -184,12 +184,12 @@ def _check_disjoint(
     name: str,
 ) -> None:
     """Refuses a file that is in two splits or classes, through a link or under two names."""
-    seen: dict[Identity, tuple[str, LabeledFile]] = {}
+    first_paths: dict[Identity, tuple[str, LabeledFile]] = {}
     for role, files in splits.items():
         for file in files:
             if file.identity is None:
                 continue
-            other_role, other = seen.setdefault(file.identity, (role, file))
+            other_role, other = first_paths.setdefault(file.identity, (role, file))
             where = (split_names[other_role], split_names[role])
             if role == other_role:
                 where = (class_names[other.label], class_names[file.label])

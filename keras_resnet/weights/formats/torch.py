@@ -69,7 +69,7 @@ def open_torch(path: str | os.PathLike) -> Iterator[dict[str, LazyArray]]:
     """Opens a state dict, or a checkpoint around one; yields its tensors by PyTorch's names.
 
     Nothing in the file is executed, and no more memory is used than its tensors need. Objects of other types
-    beside the state dict, such as the arguments of a training, are not made.
+    next to the state dict, such as the arguments of a training, are not made.
 
     Raises:
         UserError: the file is damaged or cannot be opened, or its tensors are in other objects than dicts.
@@ -155,7 +155,7 @@ def _first_foreign(index: Any) -> Foreign | None:
 def _foreign(found: Foreign, path: str | os.PathLike) -> UserError:
     return UserError(
         f"holds an object of type {found.name[:_MAX_NAME]}, which cannot be read without running code, and "
-        "no state dict beside it; save the state dict alone: torch.save(model.state_dict(), ...).",
+        "no state dict next to it; save the state dict alone: torch.save(model.state_dict(), ...).",
         value=path,
     )
 
