@@ -2,8 +2,8 @@ import dataclasses
 import functools
 import logging
 
-import keras
 import pytest
+from helpers.callbacks import AfterStep
 from helpers.errors import refused
 
 from keras_resnet.data.decode_errors import DecodeErrors
@@ -30,17 +30,9 @@ def _setup(folder, **changes):
     return Setup(load_dataset("digits"), TRANSFORM, recipe, 4, DecodeErrors(), folder)
 
 
-class _StopAfter(keras.callbacks.Callback):
+def _stop(model):
     """Stops the training as a signal would."""
-
-    def __init__(self, step):
-        super().__init__()
-        self._left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._left -= 1
-        if not self._left:
-            raise Interrupted("stopped", 143)
+    raise Interrupted("stopped", 143)
 
 
 @pytest.mark.slow
@@ -52,7 +44,7 @@ def test_trainings_are_kept_and_resumed(tmp_path, monkeypatch, caplog):
 
     def stopped(model, *arguments, **options):
         if model.name.startswith("dense_residual"):
-            options["callbacks"].append(_StopAfter(7))
+            options["callbacks"].append(AfterStep(7, _stop))
         return train(model, *arguments, **options)
 
     monkeypatch.setattr(loop, "train", stopped)

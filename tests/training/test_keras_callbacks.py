@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.callbacks import AfterStep
 from helpers.errors import refused
 
 from keras_resnet.training import Checkpoints, Recipe, train
@@ -37,15 +38,8 @@ class _EachStep(keras.callbacks.Callback):
         self.model.optimizer.learning_rate.assign(0.5 / (1 + batch))
 
 
-class _StopAt(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self._step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._step -= 1
-        if not self._step:
-            self.model.stop_training = True
+def _stop(model):
+    model.stop_training = True
 
 
 CALLBACKS = {
@@ -56,7 +50,7 @@ CALLBACKS = {
     "early-stopping": lambda: keras.callbacks.EarlyStopping(
         min_delta=0.03, patience=1, restore_best_weights=True
     ),
-    "stop-inside-an-epoch": lambda: _StopAt(STEPS + 2),
+    "stop-inside-an-epoch": lambda: AfterStep(STEPS + 2, _stop),
 }
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.callbacks import AfterStep
 from helpers.errors import refused
 from helpers.marks import slow
 
@@ -164,15 +165,8 @@ def test_another_seed_augments_otherwise():
     assert abs(same - other).max() > 1e-3
 
 
-class _FailAfter(keras.callbacks.Callback):
-    def __init__(self, steps):
-        super().__init__()
-        self._steps = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps -= 1
-        if not self._steps:
-            raise RuntimeError
+def _fail(model):
+    raise RuntimeError
 
 
 def test_a_resumed_training_augments_as_an_uninterrupted_one(tmp_path):
@@ -185,7 +179,7 @@ def test_a_resumed_training_augments_as_an_uninterrupted_one(tmp_path):
                 _data(),
                 _data(),
                 MIXED,
-                callbacks=[_FailAfter(steps)],
+                callbacks=[AfterStep(steps, _fail)],
                 checkpoints=Checkpoints(tmp_path, minutes=0),
             )
     state = train(model, _data(), _data(), MIXED, callbacks=[], checkpoints=Checkpoints(tmp_path))
@@ -312,7 +306,7 @@ def test_zero_gamma_is_not_applied_when_resuming(tmp_path):
             _data(),
             _data(),
             ZERO_GAMMA,
-            callbacks=[_FailAfter(6)],
+            callbacks=[AfterStep(6, _fail)],
             checkpoints=Checkpoints(tmp_path, minutes=0),
         )
     weights = _Weights()
