@@ -110,7 +110,7 @@ def as_a_user_gets_it(model):
 
 def as_we_train_it(model, **how):
     """Returns the steps of a model of this package, as `keras_resnet.train` trains it."""
-    from keras_resnet.training.engines.tensorflow import StepFunctions
+    from keras_resnet.training.engines import default_engine
     from keras_resnet.training.recipes import Recipe
 
     recipe = Recipe(
@@ -121,7 +121,7 @@ def as_we_train_it(model, **how):
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
     )
-    return StepFunctions(model, recipe, **how)
+    return default_engine().make_steps(model, recipe, **how)
 
 
 def our_steps(model, batch: int, size: int, classes: int, **how):

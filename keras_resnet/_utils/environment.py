@@ -15,7 +15,19 @@ from keras_resnet.errors import UserError
 SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 # Those on which the models work.
 _BACKENDS = ("tensorflow", "jax", "torch")
+# Those that train; the names of modules in training/engines.
+_ENGINES = ("tensorflow", "jax")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def prepare_training() -> str:
+    """Prepares Keras' backend for training, and returns a sentence about what holds now.
+
+    Raises:
+        UserError: Keras has a backend that no engine is for.
+    """
+    require_engine()
+    return prepare() if keras_backend() == "tensorflow" else "The steps are compiled and run by JAX."
 
 
 def prepare() -> str:
@@ -31,16 +43,31 @@ def prepare() -> str:
     return f"TensorFlow runs with {', '.join(values)} (set by the environment, or else for training)."
 
 
+def require_engine() -> None:
+    """Checks that there is an engine to train with for Keras' backend.
+
+    Raises:
+        UserError: there is none.
+    """
+    name = keras_backend()
+    if name not in _ENGINES:
+        raise UserError(
+            f"cannot train; set KERAS_BACKEND to {' or '.join(_ENGINES)} before Keras is imported.",
+            value=f"KERAS_BACKEND={name}",
+        )
+    require_installed_backend()
+
+
 def require_tensorflow_backend() -> None:
     """Checks that Keras computes with TensorFlow, or will when it is imported.
 
     Raises:
         UserError: it has, or would get, another backend.
     """
-    name = _keras_backend()
+    name = keras_backend()
     if name != "tensorflow":
         raise UserError(
-            "training, prediction, evaluation and export need Keras' TensorFlow backend; set "
+            "prediction, evaluation and export need Keras' TensorFlow backend; set "
             "KERAS_BACKEND=tensorflow before Keras is imported.",
             value=f"KERAS_BACKEND={name}",
         )
@@ -52,7 +79,7 @@ def require_installed_backend() -> None:
     Raises:
         UserError: there is no such backend, or its package is not installed.
     """
-    name = _keras_backend()
+    name = keras_backend()
     if name not in _BACKENDS or importlib.util.find_spec(name) is None:
         raise UserError(
             f"is not a backend of Keras that is installed; use one of {', '.join(_BACKENDS)}.",
@@ -60,7 +87,7 @@ def require_installed_backend() -> None:
         )
 
 
-def _keras_backend() -> str:
+def keras_backend() -> str:
     """Returns the backend of Keras, by its own rules where it has not been imported yet."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "config"):

@@ -117,14 +117,14 @@ def trainings(depth: int, seeds: int, policy: str | None = None) -> list[Trainin
 def measure_step_seconds(setup: Setup, depth: int, policy: str | None = None) -> dict[str, list[float]]:
     """Seconds of a training step of each option, several measurements in turns."""
     from keras_resnet.experiments.models import convolutional_model
-    from keras_resnet.training.engines.tensorflow import StepFunctions
+    from keras_resnet.training.engines import default_engine
 
     pipeline = setup.pipeline(0)
     mean = pipeline.mean(per_pixel=setup.per_pixel)
     with setup.decode_errors.translate():
         batches = list(itertools.islice(pipeline.train_batches(setup.recipe.batch_size, 1, mean), 2))
     functions = {
-        name: StepFunctions(convolutional_model(depth, option, pipeline, policy), setup.recipe)
+        name: default_engine().make_steps(convolutional_model(depth, option, pipeline, policy), setup.recipe)
         for name, option in OPTIONS.items()
     }
     for steps in functions.values():

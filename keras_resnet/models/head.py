@@ -4,12 +4,15 @@ Models that others build may end in a softmax, without one, or in one sigmoid fo
 such a model for a classifier asks here, so that logits are nowhere taken for probabilities.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
-from keras_resnet.models.graph import as_graph
+from keras_resnet.models.graph import as_graph, maker
 
 # Kinds of outputs. Logarithms of probabilities are logits as well: their softmax are the probabilities.
 PROBABILITIES, LOGITS, SIGMOID = "probabilities", "logits", "sigmoid"
@@ -135,6 +138,32 @@ def probability_model(model: keras.Model) -> keras.Model:
         )
     with raised_recursion_limit():
         return keras.Model(model.input, output, name=model.name)
+
+
+def logits_tensor(model: keras.Model) -> keras.KerasTensor | None:
+    """Returns what a classifier's softmax or sigmoid takes, where that is a layer or operation of its own."""
+    (output,) = model.outputs
+    if not is_activation(maker(output)) or _kind(output) is None:
+        return None
+    (logits,) = _inputs(output)
+    return logits
+
+
+@contextlib.contextmanager
+def linear_head(model: keras.Model) -> Iterator[bool]:
+    """Leaves out the softmax or sigmoid that is the activation of a classifier's last layer.
+
+    Inside the `with` block, the model's calls return logits, if what it yields is True.
+    """
+    layer = head_operation(model.outputs[0])
+    if _activation_kind(layer) not in (PROBABILITIES, SIGMOID):
+        yield False
+        return
+    activation, layer.activation = layer.activation, keras.activations.linear
+    try:
+        yield True
+    finally:
+        layer.activation = activation
 
 
 def head_operation(tensor: keras.KerasTensor) -> keras.Operation:

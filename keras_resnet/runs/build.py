@@ -2,19 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
-import tensorflow as tf
 
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.runs.checks import check_batch_divisible
 from keras_resnet.runs.grow import grow_into
 from keras_resnet.runs.resolve import TrainJob
+from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.engines import Engine, make_engine
 from keras_resnet.training.input import ResumableData
 from keras_resnet.training.normalization import padding_pixels
-from keras_resnet.training.strategy import WorkerInfo, make_strategy, synchronize_batch_norm, worker_info
 
 VALIDATION_BATCH = 256
 
@@ -27,19 +27,22 @@ class Built:
         pipeline: of the dataset.
         train_data: batches from any step on.
         validation_batches: of this worker.
-        strategy: in whose scope the model was built.
-        worker: which worker this process is.
+        engine: in whose scope the model was built.
         model: to train.
         build: makes the same model again, with another dtype policy.
     """
 
     pipeline: Pipeline
     train_data: ResumableData
-    validation_batches: tf.data.Dataset
-    strategy: tf.distribute.Strategy
-    worker: WorkerInfo
+    validation_batches: Iterable
+    engine: Engine
     model: keras.Model
     build: Callable[..., keras.Model]
+
+    @property
+    def worker(self) -> WorkerInfo:
+        """Which worker this process is."""
+        return self.engine.worker
 
 
 def build(job: TrainJob) -> Built:
@@ -49,14 +52,12 @@ def build(job: TrainJob) -> Built:
         UserError: the devices are not those that the configuration names, or too few images can be decoded.
     """
     config, recipe, dataset, spec = job.config, job.recipe, job.dataset, job.transform.spec
-    strategy = make_strategy(config.strategy)
-    worker = worker_info(strategy)
+    engine = make_engine(config.strategy)
+    worker = engine.worker
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    check_batch_divisible(
-        recipe, strategy.num_replicas_in_sync, config.gradient_accumulation_steps, config.jit_compile
-    )
+        engine.make_deterministic()
+    check_batch_divisible(recipe, engine.devices, config.gradient_accumulation_steps, config.jit_compile)
     pipeline = Pipeline(dataset, job.transform, config.decode_errors(), config.seed)
     normalization = job.initial_weights.normalization if job.initial_weights else None
     if normalization is None:
@@ -72,15 +73,15 @@ def build(job: TrainJob) -> Built:
         normalization,
         drop_path=config.drop_path,
     )
-    with strategy.scope():
+    with engine.scope():
         model = make(policy=dtype_policy(config.mixed_precision))
         if config.sync_batch_norm:
-            synchronize_batch_norm(model)
+            engine.synchronize_batch_norm(model)
         if job.initial_weights:
             job.initial_weights.load_into(model)
         if config.grow_from is not None:
             grow_into(model, config.grow_from, job.architecture)
-    return Built(pipeline, train_data, batches, strategy, worker, model, make)
+    return Built(pipeline, train_data, batches, engine, model, make)
 
 
 def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:

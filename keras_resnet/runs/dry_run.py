@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from keras_resnet._utils.environment import prepare
+from keras_resnet._utils.environment import prepare_training
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.options import make_config
 from keras_resnet.runs.resolve import resolve
@@ -93,21 +93,19 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         UserError: as of `keras_resnet.train`.
     """
     job = resolve(make_config(TrainConfig, config, fields))
-    prepare()
+    prepare_training()
     from keras_resnet.models.complexity import complexity
     from keras_resnet.runs.build import VALIDATION_BATCH, build
     from keras_resnet.training import estimates
-    from keras_resnet.training.engines.tensorflow import StepFunctions
     from keras_resnet.training.input import EvaluationData
-    from keras_resnet.training.strategy import local_replicas
 
     built = build(job)
     config, recipe, worker = job.config, job.recipe, built.worker
-    replicas, per_epoch = built.strategy.num_replicas_in_sync, built.train_data.steps_per_epoch
+    replicas, per_epoch = built.engine.devices, built.train_data.steps_per_epoch
     epochs, steps = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
     validation_steps = -(-job.dataset.validation.size // (VALIDATION_BATCH * worker.workers))
-    with built.strategy.scope(), built.pipeline.decode_errors.translate():
-        functions = StepFunctions(
+    with built.engine.scope(), built.pipeline.decode_errors.translate():
+        functions = built.engine.make_steps(
             built.model,
             recipe,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
@@ -117,7 +115,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         train_seconds, validation_seconds = estimates.measure_time(
             functions,
             built.train_data.batches(0, worker.worker, worker.workers),
-            EvaluationData(built.validation_batches, worker, local_replicas(built.strategy)),
+            EvaluationData(built.validation_batches, worker, built.engine.local_devices),
             steps,
             epochs * validation_steps,
         )

@@ -7,16 +7,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_resnet._utils.atomic import atomic_write
-from keras_resnet._utils.environment import prepare
+from keras_resnet._utils.environment import keras_backend, prepare_training
 from keras_resnet._utils.lock import lock_folder
-from keras_resnet._utils.progress import format_seconds
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import remove_exports
-from keras_resnet.inference.sidecars import write_sidecars
 from keras_resnet.runs.config import RESUME, TrainConfig
 from keras_resnet.runs.options import make_config
-from keras_resnet.runs.record import CURVES, HISTORY, MODEL, TENSORBOARD, load_finished_run
+from keras_resnet.runs.record import CURVES, HISTORY, TENSORBOARD, load_finished_run
 from keras_resnet.runs.resolve import TrainJob, resolve
 from keras_resnet.runs.run import Run
 from keras_resnet.training.cluster import CLUSTER_STRATEGIES, find_cluster
@@ -63,7 +60,11 @@ def train(
         raise UserError(f"must be one of {', '.join(RESUME)}.", parameter="resume", value=resume)
     job = resolve(config)
     cluster = find_cluster() if config.strategy in CLUSTER_STRATEGIES else None
-    environment = prepare()
+    environment = prepare_training()
+    if keras_backend() != "tensorflow":
+        from keras_resnet.runs.tensorflow_process import check_dataset_can_be_passed
+
+        check_dataset_can_be_passed(config)
     job.folder.check()
     # All workers of a cluster share the folder, and only the chief writes to it.
     is_chief = cluster is None or cluster.is_chief
@@ -115,7 +116,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     folder.start()
     remove_exports(folder.path)
     counted = complexity(built.model)
-    devices = built.strategy.num_replicas_in_sync
+    devices = built.engine.devices
     _LOG.info(
         "Training %s (%s parameters, %s MACs per image) on %s: %s at %sx%s, on %s device%s.",
         job.architecture.name,
@@ -136,7 +137,7 @@ def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.C
 
     config = job.config
     own = _callbacks(job) if built.worker.is_chief else []
-    with built.strategy.scope(), built.pipeline.decode_errors.translate(), _translate_memory(job):
+    with built.engine.scope(), built.pipeline.decode_errors.translate(), _translate_memory(job):
         return train_model(
             built.model,
             built.train_data,
@@ -148,17 +149,19 @@ def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.C
             max_rollbacks=config.max_rollbacks if config.on_nan == "rollback" else 0,
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
+            engine=built.engine,
         )
 
 
 @contextlib.contextmanager
 def _translate_memory(job: TrainJob) -> Iterator[None]:
-    """Turns TensorFlow's error about memory into one that says what needs less."""
-    import tensorflow as tf
-
+    """Turns an engine's error about memory into one that says what needs less."""
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
+    except Exception as error:
+        # By name: neither engine may be installed, and JAX has no class for it.
+        if not (type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)):
+            raise
         raise UserError(
             "A training step needs more memory than a device has. Use a smaller batch_size, compute it in "
             "parts (gradient_accumulation_steps), keep less of it (rematerialize), or halve it "
@@ -188,47 +191,24 @@ def _callbacks(job: TrainJob) -> list:
 
 
 def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
-    """Writes the model, measures it on the test split, exports it, and records the results."""
-    from keras_resnet.evaluation.evaluator import top1_error
-    from keras_resnet.runs.batch_norm import recompute_statistics
-    from keras_resnet.runs.export_run import export_run
-
-    folder, dataset, pipeline = job.folder, job.dataset, built.pipeline
+    """Writes the model and what comes of it, with TensorFlow."""
     # Outside of any strategy: the other workers take no part in it.
     model = built.build(policy="float32", drop_path=0.0)
     for layer in model.layers:  # by name: a model with dropped paths has further layers
         layer.set_weights(built.model.get_layer(layer.name).get_weights())
-    validation_error = state.validation["val_error"]
-    if job.config.precise_bn:
-        validation_error = recompute_statistics(model, pipeline, job.config.precise_bn)
-    with atomic_write(folder / MODEL) as written:
-        model.save(written)
-    write_sidecars(folder.path, dataset.class_names, pipeline.transform.spec)
-    results = {"validation_error": validation_error, "seconds": state.seconds}
-    if dataset.test is not None:
-        with pipeline.decode_errors.translate():
-            batches = pipeline.sample_batches(dataset.test, dataset.test.size, 256)
-            results["test_error"] = top1_error(model, batches.as_numpy_iterator())
-    results["accuracy"] = 1 - results.get("test_error", validation_error)
-    try:
-        with pipeline.decode_errors.translate():
-            export_run(folder.path, folder.record(results), model, pipeline, job.exports)
-    finally:
-        folder.finish(results)  # the training is done, whatever becomes of its files
-    _LOG.info(
-        "%s on %s: %.2f%% accuracy on the %s split after %s.",
-        job.architecture.name,
-        dataset.name,
-        100 * results["accuracy"],
-        "test" if dataset.test is not None else "validation",
-        format_seconds(state.seconds),
-    )
+    results = {"validation_error": state.validation["val_error"], "seconds": state.seconds}
+    if keras_backend() == "tensorflow":
+        from keras_resnet.runs.finish import finish_run
+
+        precise_bn = job.config.precise_bn
+        finish_run(job.folder, model, built.pipeline, job.exports, precise_bn=precise_bn, **results)
+    else:
+        from keras_resnet.runs.tensorflow_process import finish_with_tensorflow
+
+        finish_with_tensorflow(job.folder.path, model, job.config.dataset, **results)
 
 
 def _wait_for_chief(built: "Built") -> None:
     """Waits until the chief has written its files: a worker that ends early may be taken for lost."""
-    from keras_resnet.training.strategy import all_reduce_sum
-
     if built.worker.workers > 1:
-        with built.strategy.scope():
-            all_reduce_sum(built.strategy, 0)
+        built.engine.all_reduce_sum(0)

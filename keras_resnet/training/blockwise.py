@@ -1,11 +1,10 @@
 """A model traced block by block: equal blocks are traced once and called many times."""
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.models.graph import Call, calls
@@ -26,12 +25,16 @@ _PURE = (
 )
 
 
+# (input, trainable weights, other weights, training) -> (output, updated averages)
+_Function = Callable[[Any, Sequence[Any], Sequence[Any], bool], tuple[Any, list[Any]]]
+
+
 class BlockwiseModel(keras.Model):
     """Shares the layers and weights of another model, and is traced in less time.
 
     Training it trains the other model.
 
-    Keras calls a model layer by layer, and TensorFlow traces, differentiates and optimizes each call, which
+    Keras calls a model layer by layer, and the engine traces, differentiates and optimizes each call, which
     takes minutes for a model of 1202 layers. Here a block is a function of its input and its weights, and
     blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained
     or frozen as they are at construction.
@@ -58,7 +61,7 @@ class _Walk:
     def __init__(self, model: keras.Model, rematerialize: Collection[str]):
         (self._input,), (self._output,) = model.inputs, model.outputs
         self._parts: list[Call | _BlockCall] = []
-        functions: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
+        functions: dict[Any, _Function] = {}
         for name, group in itertools.groupby(calls(model), lambda call: _block_of(call.operation)):
             members = tuple(group)
             if name is None or not all(_is_pure(call.operation) for call in members):
@@ -69,9 +72,9 @@ class _Walk:
             function = functions.setdefault((recompute, block.kind()), block.as_function(recompute))
             self._parts.append(_BlockCall(block, function))
 
-    def __call__(self, image: tf.Tensor, training: bool) -> tf.Tensor:
+    def __call__(self, image: Any, training: bool) -> Any:
         # As Keras does it for a Functional model: uint8 images become what the first layer takes.
-        values = {id(self._input): tf.cast(image, self._input.dtype)}
+        values = {id(self._input): keras.ops.cast(image, self._input.dtype)}
         for part in self._parts:
             if isinstance(part, _BlockCall):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
@@ -112,7 +115,7 @@ class _Block:
             parts.append(f"{type(layer).__name__} {sources} {options} {call.outputs[0].shape} {config}")
         return "\n".join(parts)
 
-    def as_function(self, rematerialize: bool) -> tf.types.experimental.PolymorphicFunction:
+    def as_function(self, rematerialize: bool) -> "_Function":
         """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
         def compute(x, trainable, others, training):
@@ -127,26 +130,52 @@ class _Block:
                         _run(call, values)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
-        def recompute(x, trainable, others, training):
-            # Without the flag, which is not a tensor to differentiate by.
-            return tf.recompute_grad(lambda x, trainable, others: compute(x, trainable, others, training))(
-                x, trainable, others
-            )
+        return (
+            _shared_jax(compute, rematerialize)
+            if keras.backend.backend() == "jax"
+            else _shared_tf(compute, rematerialize)
+        )
 
-        return tf.function(recompute if rematerialize else compute, autograph=False)
+
+def _tensor(weight: keras.Variable) -> Any:
+    if keras.backend.backend() == "jax":
+        return weight.value
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(weight)  # not a tf.Variable, for each of which a function is traced anew
+
+
+def _shared_tf(compute: _Function, rematerialize: bool) -> _Function:
+    import tensorflow as tf
+
+    def recompute(x, trainable, others, training):
+        # Without the flag, which is not a tensor to differentiate by.
+        return tf.recompute_grad(lambda x, trainable, others: compute(x, trainable, others, training))(
+            x, trainable, others
+        )
+
+    return tf.function(recompute if rematerialize else compute, autograph=False)
+
+
+def _shared_jax(compute: _Function, rematerialize: bool) -> _Function:
+    import jax
+
+    # `jax.checkpoint` and not Keras' RematScope, whose convolutions end in "Array has been deleted".
+    training = 3
+    shared = jax.jit(compute, static_argnums=training)
+    return jax.checkpoint(shared, static_argnums=training) if rematerialize else shared
 
 
 class _BlockCall:
     """A block called through the function that it shares with equal blocks."""
 
-    def __init__(self, block: _Block, function: tf.types.experimental.PolymorphicFunction):
+    def __init__(self, block: _Block, function: "_Function"):
         self.block = block
         self._function = function
 
-    def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+    def __call__(self, x: Any, training: bool) -> Any:
         trainable, others = (
-            [tf.convert_to_tensor(weight) for weight in weights]
-            for weights in (self.block.trainable, self.block.others)
+            [_tensor(weight) for weight in weights] for weights in (self.block.trainable, self.block.others)
         )
         y, updated = self._function(x, trainable, others, training)
         if training:
@@ -155,7 +184,7 @@ class _BlockCall:
         return y
 
 
-def _run(call: Call, values: dict[int, tf.Tensor], **options: Any) -> None:
+def _run(call: Call, values: dict[int, Any], **options: Any) -> None:
     """Calls a layer or operation with all that it was called with when the model was built.
 
     Args:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_resnet.errors import UserError
 
@@ -44,6 +44,18 @@ class Cluster:
     def is_chief(self) -> bool:
         """Whether this process writes the files of a run."""
         return self.task == self.tasks[0]
+
+
+class WorkerInfo(NamedTuple):
+    """Which of how many workers (machines) this process is."""
+
+    worker: int
+    workers: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is the worker that writes the files and logs."""
+        return self.worker == 0
 
 
 def find_cluster(environ: Mapping[str, str] = os.environ) -> Cluster | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 import keras
 
 from keras_resnet._utils.progress import format_seconds
-from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.weights.names import parse_layer_name
 

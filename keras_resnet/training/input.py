@@ -1,15 +1,17 @@
 """How batches reach the steps: each worker's share, from any step on, augmented as the recipe says."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_resnet.data.batch_augment import BatchAugment
-from keras_resnet.data.batch_augmenter import BatchAugmenter
 from keras_resnet.errors import UserError
-from keras_resnet.training.strategy import WorkerInfo
+from keras_resnet.training.cluster import WorkerInfo
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ResumableData:
     """
 
     steps_per_epoch: int
-    batches: Callable[[int, int, int], tf.data.Dataset]
+    batches: Callable[[int, int, int], Any]
     batch_augment: BatchAugment | None = None
 
 
@@ -43,6 +45,8 @@ def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) 
     """
     if isinstance(data, ResumableData):
         return data
+    import tensorflow as tf
+
     steps = int(data.cardinality())
     if steps < 1:
         raise UserError(
@@ -109,6 +113,10 @@ def with_batch_augment(
             value=batch_augment,
         )
     _check_augmentable(data.batches(0, 0, 1).element_spec, batch_augment)
+    import tensorflow as tf
+
+    from keras_resnet.data.batch_augmenter import BatchAugmenter
+
     augmenter = BatchAugmenter(batch_augment, num_classes)
 
     def batches(first_step, worker, workers):
@@ -132,7 +140,7 @@ def with_batch_augment(
     return ResumableData(data.steps_per_epoch, batches, batch_augment)
 
 
-def _check_augmentable(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_augment: BatchAugment) -> None:
+def _check_augmentable(spec: "tuple[tf.TensorSpec, tf.TensorSpec]", batch_augment: BatchAugment) -> None:
     images, labels = spec
     if labels.shape.rank not in (None, 1) or not labels.dtype.is_integer:
         raise UserError(
@@ -142,7 +150,7 @@ def _check_augmentable(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_augment:
             value=batch_augment,
         )
     changes_pixels = dataclasses.replace(batch_augment, label_smoothing=0.0)
-    if changes_pixels and images.dtype != tf.uint8:
+    if changes_pixels and images.dtype.name != "uint8":
         raise UserError(
             f"changes uint8 pixels, and train_data has {images.dtype.name} images; use uint8 images, or "
             "label_smoothing alone, which takes any.",
@@ -160,11 +168,11 @@ class EvaluationData:
         devices: number of devices of this worker.
     """
 
-    def __init__(self, batches: tf.data.Dataset, worker: WorkerInfo, devices: int):
+    def __init__(self, batches: Iterable, worker: WorkerInfo, devices: int):
         self._batches, self._worker, self._devices = batches, worker, devices
         self._size = 0
 
-    def __iter__(self) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any, np.ndarray]]:
         """Yields (images, labels, sample_weight).
 
         With several workers it never ends, for all must take the same number of steps: after the last images
@@ -179,15 +187,18 @@ class EvaluationData:
             self._size = max(self._size, -(-count // self._devices) * self._devices)
             missing = self._size - count
             sample_weight = np.repeat(np.array([1, 0], "float32"), [count, missing])
-            # The first image again: it is certain to be one that the model can take.
-            padding = [tf.repeat(part[:1], missing, axis=0) for part in (images, labels)]
-            yield (
-                tf.concat([images, padding[0]], axis=0) if missing else images,
-                tf.concat([labels, padding[1]], axis=0) if missing else labels,
-                tf.constant(sample_weight),
-            )
+            if missing:
+                yield _pad(images, missing), _pad(labels, missing), sample_weight
+            else:
+                yield images, labels, sample_weight
         if images is None or labels is None:
             raise UserError("has no images; at least one is needed.", parameter="validation_data")
         while self._worker.workers > 1:
-            padding = [tf.repeat(part[:1], self._size, axis=0) for part in (images, labels)]
-            yield (*padding, tf.zeros(self._size))
+            first = (np.repeat(np.asarray(part[:1]), self._size, axis=0) for part in (images, labels))
+            yield next(first), next(first), np.zeros(self._size, "float32")
+
+
+def _pad(part: Any, missing: int) -> np.ndarray:
+    """Appends the first image or label again: it is certain to be one that the model can take."""
+    part = np.asarray(part)
+    return np.concatenate([part, np.repeat(part[:1], missing, axis=0)])

@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_resnet._utils.environment import require_tensorflow_backend
+from keras_resnet._utils.environment import require_engine
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.head import count_classes
@@ -16,12 +16,17 @@ from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.datasets import as_batches
-from keras_resnet.training.engines.tensorflow import Metric, StepFunctions, check_unfreeze, metric_names
+from keras_resnet.training.engines import Engine, default_engine
+from keras_resnet.training.engines.steps import check_unfreeze
 from keras_resnet.training.input import ResumableData, as_resumable_data, with_batch_augment
+from keras_resnet.training.measures import Metric, metric_names
 from keras_resnet.training.recipes import Recipe, get_recipe
 from keras_resnet.training.state import TrainState
 from keras_resnet.training.trainer import Trainer
 from keras_resnet.weights.names import parse_layer_name
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def train(
@@ -38,6 +43,7 @@ def train(
     jit_compile: bool = False,
     rematerialize: Collection[str] = (),
     seed: int = 0,
+    engine: Engine | None = None,
 ) -> TrainState:
     """Trains a classifier as a recipe says, from the last checkpoint on if there is one.
 
@@ -67,6 +73,7 @@ def train(
         rematerialize: stages (`conv2`, ...) whose inner activations are recomputed for the gradients instead
             of kept.
         seed: for the random numbers of the recipe's `batch_augment`, where `train_data` has not applied it.
+        engine: as of `make_engine`; by default TensorFlow's strategy in scope, or JAX's first device.
 
     Returns:
         The state at the end. Its history has `loss`, `error`, `val_loss`, `val_error`, `learning_rate` and
@@ -77,13 +84,14 @@ def train(
             cannot take the recipe.
         Interrupted: SIGINT or SIGTERM was received; the state was saved.
     """
-    require_tensorflow_backend()
+    require_engine()
+    engine = engine or default_engine()
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
     batches = as_batches(train_data, model, "train_data", recipe.batch_size)
     data = as_resumable_data(batches, recipe.batch_size)
-    validation = as_batches(validation_data, model, "validation_data")
+    validation: Any = as_batches(validation_data, model, "validation_data")
     augmented = with_batch_augment(data, recipe.batch_augment, count_classes(model), seed)
     checkpoint = None
     if checkpoints is not None:
@@ -101,7 +109,7 @@ def train(
     with restore_trainable(model) if recipe.unfreeze else contextlib.nullcontext():
         if recipe.zero_gamma and checkpoint is None:
             _zero_gamma(model)
-        steps = StepFunctions(
+        steps = engine.make_steps(
             model,
             recipe,
             gradient_accumulation_steps=gradient_accumulation_steps,
@@ -109,7 +117,7 @@ def train(
             jit_compile=jit_compile,
             rematerialize=rematerialize,
         )
-        trainer = Trainer(model, steps, augmented, validation, recipe, checkpoints, max_rollbacks)
+        trainer = Trainer(model, engine, steps, augmented, validation, recipe, checkpoints, max_rollbacks)
         trainer.resume(checkpoint)
         del checkpoint  # as large as all variables
         trainer.run(callbacks)

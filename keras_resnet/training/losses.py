@@ -1,4 +1,4 @@
-"""The one definition of the loss that history and evaluation report. Imports TensorFlow for tensors only."""
+"""The logarithms of probabilities that the loss of history and evaluation is made of, and where they end."""
 
 from typing import TYPE_CHECKING
 
@@ -31,21 +31,3 @@ def log_probabilities(outputs: "tf.Tensor") -> "tf.Tensor":
 def floored_log(probabilities: np.ndarray) -> np.ndarray:
     """Returns the logarithms of probabilities whose logits are unknown, cut off at `MIN_PROBABILITY`."""
     return np.log(np.maximum(probabilities, MIN_PROBABILITY))
-
-
-def cross_entropy(labels: "tf.Tensor", log_probabilities: "tf.Tensor") -> "tf.Tensor":
-    """Returns the cross-entropy of each image.
-
-    Shapes: integer labels (N,), or probabilities (N, classes), and (N, classes) -> (N,).
-    """
-    import tensorflow as tf
-
-    if len(labels.shape) == 2:
-        # A label of 0 counts nothing, even where the logarithm is infinite.
-        labels = tf.cast(labels, log_probabilities.dtype)
-        return -tf.reduce_sum(tf.math.multiply_no_nan(log_probabilities, labels), axis=-1)
-    labels = tf.cast(labels, tf.int64)
-    losses = -tf.gather(log_probabilities, labels, axis=-1, batch_dims=1)
-    # On a GPU, TensorFlow would return 0 for a label out of range.
-    in_range = (labels >= 0) & (labels < tf.shape(log_probabilities, labels.dtype)[-1])
-    return tf.where(in_range, losses, tf.constant(np.nan, losses.dtype))

@@ -1,7 +1,6 @@
 """The paper's optimizer."""
 
 import keras
-import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -46,24 +45,45 @@ class CoupledSGD(keras.optimizers.SGD):
         keras.optimizers.SGD.learning_rate.fset(self, value)
 
     def update_step(self, gradient, variable, learning_rate):
-        # Python operators, not keras.ops, and one kernel for velocity and weight: a model has hundreds of
-        # variables, and each operation is traced, optimized and scheduled for every one of them.
-        gradient = tf.cast(gradient, variable.dtype)
-        if (
-            self.weight_decay_on == "all" or len(variable.shape) > 1
-        ):  # batch norm and biases have one dimension
-            gradient += self.l2 * variable
-        if not self.momentum or self.nesterov:
-            super().update_step(gradient, variable, learning_rate)
+        velocity = self.velocity(variable)
+        if keras.backend.backend() != "tensorflow" or velocity is None or self.nesterov:
+            weight, updated = self.updated(gradient, variable, velocity, learning_rate)
+            self.assign(variable, weight)
+            if velocity is not None:
+                self.assign(velocity, updated)
             return
-        velocity = self.momentums[self._get_variable_index(variable)]
+        import tensorflow as tf
+
+        # One kernel for velocity and weight: a model has hundreds of variables, and each operation is traced,
+        # optimized and scheduled for every one of them.
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=velocity.value.handle,
             lr=tf.cast(learning_rate, variable.dtype),
-            grad=gradient,
+            grad=self._decayed(gradient, variable),
             momentum=self.momentum,
         )
+
+    def updated(self, gradient, weight, velocity, learning_rate):
+        """Returns a weight and its velocity after a step, as values; the latter is None without momentum."""
+        learning_rate = keras.ops.cast(learning_rate, weight.dtype)
+        step = learning_rate * self._decayed(gradient, weight)
+        if velocity is None:
+            return weight - step, None
+        velocity = self.momentum * velocity - step
+        return weight + (self.momentum * velocity - step if self.nesterov else velocity), velocity
+
+    def velocity(self, variable: keras.Variable) -> keras.Variable | None:
+        """Returns the velocity of a weight, or None without momentum."""
+        return self.momentums[self._get_variable_index(variable)] if self.momentum else None
+
+    def _decayed(self, gradient, weight):
+        # Python operators, not keras.ops: fewer operations are traced.
+        gradient = keras.ops.cast(gradient, weight.dtype)
+        # Batch norm and biases have one dimension.
+        if self.weight_decay_on == "all" or len(weight.shape) > 1:
+            gradient += self.l2 * weight
+        return gradient
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2, "weight_decay_on": self.weight_decay_on}

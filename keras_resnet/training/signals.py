@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# EX_TEMPFAIL of sysexits.h: try again.
+_TEMPORARY_FAILURE = 75
 
 
 class Interrupted(Exception):
@@ -18,6 +20,16 @@ class Interrupted(Exception):
     def __init__(self, message: str, status: int):
         super().__init__(message)
         self.status = status
+
+
+def lost_worker(reason: str | None) -> Interrupted:
+    """Returns what to raise when another worker has stopped responding, with what the engine says of it."""
+    reason = next(iter((reason or "unknown reason").splitlines()))[:120]
+    return Interrupted(
+        f"Another worker stopped responding ({reason}). Rerun the same command or call on all workers to "
+        "resume from the last checkpoint.",
+        _TEMPORARY_FAILURE,
+    )
 
 
 class StopRequest:

@@ -3,14 +3,20 @@
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras
 import tensorflow as tf
 
 from keras_resnet.errors import UserError
-from keras_resnet.training.cluster import CLUSTER_STRATEGIES, EXAMPLE, Cluster, find_cluster, tasks_of
-from keras_resnet.training.signals import Interrupted
+from keras_resnet.training.cluster import (
+    CLUSTER_STRATEGIES,
+    EXAMPLE,
+    Cluster,
+    WorkerInfo,
+    find_cluster,
+    tasks_of,
+)
+from keras_resnet.training.signals import lost_worker
 
 # What TensorFlow raises when another worker is gone.
 _LOST = (
@@ -22,20 +28,6 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.UnknownError,
 )
-# EX_TEMPFAIL of sysexits.h: try again.
-_TEMPORARY_FAILURE = 75
-
-
-class WorkerInfo(NamedTuple):
-    """Which of how many workers (machines) this process is."""
-
-    worker: int
-    workers: int
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this is the worker that writes the files and logs."""
-        return self.worker == 0
 
 
 def make_strategy(kind: str = "auto", devices: Sequence[str] = ()) -> tf.distribute.Strategy:
@@ -89,12 +81,7 @@ def handle_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
     except _LOST as error:
         if worker_info(strategy).workers == 1:
             raise
-        reason = next(iter((error.message or "unknown reason").splitlines()))[:120]
-        raise Interrupted(
-            f"Another worker stopped responding ({reason}). Rerun the same command or call on all workers to "
-            "resume from the last checkpoint.",
-            _TEMPORARY_FAILURE,
-        ) from error
+        raise lost_worker(error.message) from error
 
 
 def all_reduce_sum(strategy: tf.distribute.Strategy, value: float) -> float:
@@ -146,13 +133,3 @@ def _resolver(cluster: Cluster) -> Any:
     return tf.distribute.cluster_resolver.SlurmClusterResolver(
         gpus_per_node=len(cluster.tasks), gpus_per_task=1, auto_set_gpu=False
     )
-
-
-def synchronize_batch_norm(model: keras.Model) -> None:
-    """Makes batch norm use the images of all devices, not those of each device as in the paper.
-
-    Call it before the model is trained for the first time.
-    """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True

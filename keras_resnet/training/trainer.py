@@ -8,12 +8,11 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import stages
@@ -24,14 +23,14 @@ from keras_resnet.training.callbacks.state import (
     split_arrays,
 )
 from keras_resnet.training.checkpoint import Checkpoint, Checkpoints, check_arrays
-from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.engines import Engine
+from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.input import EvaluationData, ResumableData, check_batch_size
 from keras_resnet.training.rate_control import RateControl
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.schedule import LearningRate
 from keras_resnet.training.signals import Interrupted, catch_stop_signals
 from keras_resnet.training.state import TrainState
-from keras_resnet.training.strategy import all_reduce_sum, handle_lost_workers, local_replicas, worker_info
 from keras_resnet.training.throughput import Throughput
 
 # Below this share of the step time, waiting for images is not worth a message.
@@ -46,6 +45,7 @@ class Trainer:
 
     Args:
         model: of the user; the steps train its weights.
+        engine: that computes them.
         steps: made of the model.
         train_data: augmented as the recipe says.
         validation_data: batches (images, integer labels), of this worker.
@@ -57,18 +57,18 @@ class Trainer:
     def __init__(
         self,
         model: keras.Model,
+        engine: Engine,
         steps: StepFunctions,
         train_data: ResumableData,
-        validation_data: tf.data.Dataset,
+        validation_data: Iterable,
         recipe: Recipe,
         checkpoints: Checkpoints | None,
         max_rollbacks: int,
     ):
         self.state = TrainState()
-        self._strategy = tf.distribute.get_strategy()
-        self._worker = worker_info(self._strategy)
+        self._engine, self._worker = engine, engine.worker
         self._model, self._steps, self._data, self._recipe = model, steps, train_data, recipe
-        self._validation = EvaluationData(validation_data, self._worker, local_replicas(self._strategy))
+        self._validation = EvaluationData(validation_data, engine.worker, engine.local_devices)
         self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
         self._total_steps = recipe.total_steps(train_data.steps_per_epoch)
         self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
@@ -137,6 +137,7 @@ class Trainer:
                     averages.swap()
         finally:
             model.optimizer = own_optimizer
+            self._steps.release()
 
     def _epoch(self, callback_list: keras.callbacks.CallbackList) -> None:
         """Trains to the end of the current epoch, and validates."""
@@ -156,7 +157,7 @@ class Trainer:
             rate = self._rate.set(self.state.step)
             with throughput.waiting():
                 images, labels = self._next_batch()
-            with handle_lost_workers(self._strategy):
+            with self._engine.handle_lost_workers():
                 *sums, stop = self._steps.train_step(images, labels, float(bool(self._stop_request)))
             # A loss shows what the step before it has done to the weights; no loss follows the last step.
             is_last = self.state.step + 1 == self._total_steps
@@ -222,7 +223,7 @@ class Trainer:
             callback_list.on_train_end({name: values[-1] for name, values in self.state.history.items()})
             changed = self._digest_weights() != before
         if self._worker.workers > 1:
-            changed = all_reduce_sum(self._strategy, float(changed)) > 0
+            changed = self._engine.all_reduce_sum(float(changed)) > 0
         if changed:
             self.state.validation = self._validate()
             if self._worker.is_chief:
@@ -252,9 +253,10 @@ class Trainer:
         batches = iter(self._data.batches(self.state.step, self._worker.worker, self._worker.workers))
         first = next(batches)
         check_batch_size(len(first[1]) * self._worker.workers, self._recipe.batch_size)
-        self._batches = itertools.chain(iter([first]), batches)  # the iterator lets go of the first
+        # The iterator lets go of the first.
+        self._batches = self._engine.load_ahead(itertools.chain(iter([first]), batches))
 
-    def _next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def _next_batch(self) -> tuple[Any, Any]:
         if self._batches is None:
             self._start_batches()
         assert self._batches is not None
@@ -291,7 +293,7 @@ class Trainer:
             callback_list.on_test_begin()
             for number, batch in enumerate(self._validation):
                 callback_list.on_test_batch_begin(number)
-                with handle_lost_workers(self._strategy):
+                with self._engine.handle_lost_workers():
                     sums = self._steps.test_step(*batch)
                 if not sums[-1]:
                     break
@@ -364,7 +366,7 @@ class Trainer:
         saved = self._save()
         if self._worker.workers > 1:
             # The worker that ends first may take the others down, and the chief is still writing.
-            all_reduce_sum(self._strategy, 0)
+            self._engine.all_reduce_sum(0)
         last = None if self._checkpoints is None else self._checkpoints.last
         if saved:
             what = f"Saved as {last}. Rerun the same command or call to resume."
@@ -417,8 +419,8 @@ class Trainer:
         Raises:
             UserError: they have not.
         """
-        steps = all_reduce_sum(self._strategy, self.state.step)
-        if steps != self.state.step * self._strategy.num_replicas_in_sync:
+        steps = self._engine.all_reduce_sum(self.state.step)
+        if steps != self.state.step * self._worker.workers:
             raise UserError(
                 f"The workers have found different checkpoints; this one is at step {self.state.step:,}. All "
                 "machines must share this folder.",

@@ -8,7 +8,7 @@ import keras_resnet
 from keras_resnet import export
 from keras_resnet.models import architectures
 from keras_resnet.models.classifier import build_classifier
-from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.engines import default_engine
 from keras_resnet.training.recipes import RECIPES
 
 RNG = np.random.default_rng(0)
@@ -26,7 +26,11 @@ def test_1202_layers_train_save_load_fold_and_export(tmp_path):
     assert round(keras_resnet.complexity(net).parameters / 1e6, 1) == 19.4
     images, labels = RNG.integers(0, 256, (2, 32, 32, 3), dtype="uint8"), np.array([3, 7])
     before = net.get_layer("conv4_block200_2_conv").get_weights()[0]
-    loss, *_ = StepFunctions(net, RECIPES["cifar110"]).train_step(tf.constant(images), tf.constant(labels))
+    loss, *_ = (
+        default_engine()
+        .make_steps(net, RECIPES["cifar110"])
+        .train_step(tf.constant(images), tf.constant(labels))
+    )
     assert np.isfinite(loss)
     assert not np.array_equal(net.get_layer("conv4_block200_2_conv").get_weights()[0], before)
 

@@ -14,7 +14,8 @@ from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models import architectures
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
-from keras_resnet.training.strategy import make_strategy, synchronize_batch_norm, worker_info
+from keras_resnet.training.engines.tensorflow import TensorFlowEngine
+from keras_resnet.training.strategy import make_strategy, worker_info
 
 BATCH = 48
 
@@ -54,7 +55,7 @@ def main():
     losses = Losses()
     with strategy.scope():
         model = build_classifier(architectures.cifar_architecture(8), (8, 8, 1), 10, mean)
-        synchronize_batch_norm(model)
+        TensorFlowEngine(strategy).synchronize_batch_norm(model)
         state = train(
             model,
             data,

@@ -16,7 +16,7 @@ from keras_resnet.export.compare import compare
 from keras_resnet.inference import Predictor, load_predictor
 from keras_resnet.models.head import count_classes, find_head, probability_model
 from keras_resnet.training import Recipe, train
-from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.engines import default_engine
 
 CLASSES = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype="uint8")
@@ -225,7 +225,7 @@ def test_a_step_has_the_cross_entropy_of_every_head(name, soft):
         seen.append(probabilities.shape)
         return tf.reduce_max(probabilities, axis=1)
 
-    steps = StepFunctions(model, recipe, metrics={"confidence": confidence})
+    steps = default_engine().make_steps(model, recipe, metrics={"confidence": confidence})
     wrong = (log_p.argmax(axis=1) != LABELS).sum()
     expected = [loss.sum(), wrong, np.exp(log_p.max(axis=1)).sum(), 8]
     images = tf.constant(IMAGES)

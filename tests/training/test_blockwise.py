@@ -11,8 +11,9 @@ from helpers.marks import slow
 from keras_resnet import dense_block, dense_bn
 from keras_resnet.models import architectures, resnet
 from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.engines import default_engine
 from keras_resnet.training.optimizer import CoupledSGD
-from keras_resnet.training.strategy import make_strategy, synchronize_batch_norm
+from keras_resnet.training.strategy import make_strategy
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(4, 16, 16, 3)).astype("float32")
@@ -169,7 +170,7 @@ def test_under_a_mirrored_strategy(synchronized):
         with make_strategy("auto", ("CPU:0", "CPU:1")).scope():
             model = _model()
             if synchronized:
-                synchronize_batch_norm(model)
+                default_engine().synchronize_batch_norm(model)
             trained = wrap(model)
             trained.compile(CoupledSGD(0.05, 0.9, 1e-3), "sparse_categorical_crossentropy", jit_compile=False)
             batches = tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat(3)

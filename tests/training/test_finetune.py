@@ -18,7 +18,7 @@ from keras_resnet.models import architectures, resnet
 from keras_resnet.models.freezing import freeze
 from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
 from keras_resnet.training.callbacks.progress import LineLogger
-from keras_resnet.training.engines.tensorflow import StepFunctions
+from keras_resnet.training.engines import default_engine
 from keras_resnet.training.signals import Interrupted
 from keras_resnet.training.strategy import make_strategy
 
@@ -161,7 +161,7 @@ def test_stages_that_are_never_unfrozen_stay_with_averages_too():
 )
 def test_a_step_neither_assigns_nor_differentiates_what_is_frozen(stage, batch_norms, convolutions):
     """By the operations it is made of: of six convolutions and BN, three are those of conv3."""
-    steps = StepFunctions(_model(), RECIPE)
+    steps = default_engine().make_steps(_model(), RECIPE)
     steps.train_from(stage)
     graph = steps._train.get_concrete_function(*_batch(0), tf.zeros(16)).graph.as_graph_def()
     kinds = [node.op for node in graph.node]

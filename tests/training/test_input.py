@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from helpers.errors import refused
 
+from keras_resnet.training.cluster import WorkerInfo
 from keras_resnet.training.input import EvaluationData, as_resumable_data
-from keras_resnet.training.strategy import WorkerInfo
 
 
 def _batches(count, size):

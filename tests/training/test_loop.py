@@ -23,7 +23,8 @@ from keras_resnet.training.callbacks.curves import PlotCurves
 from keras_resnet.training.callbacks.history import CSVHistory
 from keras_resnet.training.callbacks.progress import LineLogger, ProgressBar
 from keras_resnet.training.checkpoint import read_checkpoint
-from keras_resnet.training.engines.tensorflow import StepFunctions, top1_error
+from keras_resnet.training.engines import default_engine
+from keras_resnet.training.measures import top1_error
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -125,7 +126,7 @@ def test_parts_of_a_batch_add_up_to_it(soft_labels):
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
-        steps = StepFunctions(model, RECIPE, gradient_accumulation_steps=parts)
+        steps = default_engine().make_steps(model, RECIPE, gradient_accumulation_steps=parts)
         sums = [steps.train_step(tf.constant(images), tf.constant(labels)) for _ in range(3)]
         results.append((sums, model.get_weights()))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-4)

@@ -15,13 +15,9 @@ from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models import architectures
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.training import Recipe, ResumableData, train
-from keras_resnet.training.strategy import (
-    WorkerInfo,
-    handle_lost_workers,
-    make_strategy,
-    synchronize_batch_norm,
-    worker_info,
-)
+from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.engines import default_engine
+from keras_resnet.training.strategy import handle_lost_workers, make_strategy, worker_info
 
 DIGITS = load_dataset("digits")
 VIEW = InputTransform(InputSpec(8, 1), hflip=False)
@@ -52,7 +48,7 @@ def _train(*devices, synchronized, gradient_accumulation_steps=1, steps=10, poli
     with strategy.scope():
         model = build_classifier(architectures.cifar_architecture(8), (8, 8, 1), 10, mean, policy)
         if synchronized:
-            synchronize_batch_norm(model)
+            default_engine().synchronize_batch_norm(model)
         state = train(
             model,
             data,
@@ -105,7 +101,6 @@ def test_half_types_and_parts_on_two_devices():
 def test_an_overflow_on_one_device_is_one_on_all():
     """With loss scaling the step is skipped and the scale halved, and no device waits for another."""
     from keras_resnet.models.resnet import ResNet
-    from keras_resnet.training.engines.tensorflow import StepFunctions
 
     keras.utils.set_random_seed(0)
     architecture = architectures.Architecture("small", (1, 1), (4, 8), stem="cifar")
@@ -113,7 +108,7 @@ def test_an_overflow_on_one_device_is_one_on_all():
     try:
         with make_strategy("auto", ("CPU:0", "CPU:1")).scope():
             model = ResNet(architecture, input_shape=(8, 8, 3), classes=3)
-            steps = StepFunctions(model, Recipe("this test", 4, epochs=1))
+            steps = default_engine().make_steps(model, Recipe("this test", 4, epochs=1))
             images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
             steps.train_step(tf.constant(images), tf.zeros(4, tf.int64))
             before, scale = model.trainable_variables[0].numpy(), steps.optimizer.dynamic_scale.numpy()

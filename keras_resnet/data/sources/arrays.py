@@ -1,5 +1,6 @@
 """Datasets in memory: arrays of pixels and labels. Imports no TensorFlow until they are read."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -76,23 +77,33 @@ def from_arrays(
 def split_from_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
     """Makes a split of images (N, H, W, C) uint8 and labels (N,)."""
 
-    @functools.cache
-    def tensors():
+    return Split(name, len(images), ArrayReader(images, labels), lambda index: f"image {index} of {name}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayReader:
+    """Reads images (N, H, W, C) uint8 and labels (N,) in memory, as a split's `read`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __call__(
+        self, key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1
+    ) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        pixels, classes = self._tensors
+        return tf.data.Dataset.from_tensor_slices(shuffled_indices(len(self.images), key)[start::step]).map(
+            lambda index: (index, pixels[index], classes[index])
+        )
+
+    @functools.cached_property
+    def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
         import tensorflow as tf
 
         # Outside the graph that may be reading them: a graph cannot hold more than 2 GB.
         with tf.init_scope(), tf.device("CPU"):
-            return tf.constant(images), tf.constant(labels, tf.int64)
-
-    def read(key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1) -> "tf.data.Dataset":
-        import tensorflow as tf
-
-        pixels, classes = tensors()
-        return tf.data.Dataset.from_tensor_slices(shuffled_indices(len(images), key)[start::step]).map(
-            lambda index: (index, pixels[index], classes[index])
-        )
-
-    return Split(name, len(images), read, lambda index: f"image {index} of {name}")
+            return tf.constant(self.images), tf.constant(self.labels, tf.int64)
 
 
 def _checked(split: str, arrays: Any) -> Arrays:

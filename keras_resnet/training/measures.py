@@ -1,0 +1,124 @@
+"""What a step measures of each image, for every engine: losses, errors, and the user's metrics."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from keras_resnet.models.head import LOGITS, SIGMOID
+from keras_resnet.training.losses import MIN_PROBABILITY
+
+# Of the engine: tf.Tensor or jax.Array.
+Tensor = Any
+# A metric, here and in keras.metrics: (integer labels, probabilities) -> one value per image.
+Metric = Callable[[Tensor, Tensor], Tensor]
+
+
+def metric_names(metrics: Mapping[str, Metric] | None) -> tuple[str, ...]:
+    """Returns the names of what a step measures: the loss, the error and the user's metrics."""
+    return ("loss", "error", *(metrics or ()))
+
+
+def top1_error(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Returns the top-1 error of each image: 0 if the most probable class is the label, else 1.
+
+    Shapes: labels (N,), or (N, classes), of which the largest counts, and (N, classes) -> (N,).
+    """
+    predictions = keras.ops.argmax(probabilities, axis=-1)
+    wrong = keras.ops.not_equal(keras.ops.cast(class_labels(labels), predictions.dtype), predictions)
+    return keras.ops.cast(wrong, "float32")
+
+
+def class_labels(labels: Tensor) -> Tensor:
+    """Returns integer labels (N,): the labels themselves, or the largest class of each of (N, classes)."""
+    return keras.ops.argmax(labels, axis=-1) if len(labels.shape) == 2 else labels
+
+
+def training_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
+    """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite.
+
+    Args:
+        labels: integers (N,) or probabilities (N, classes).
+        outputs: of the model.
+        logits: behind the outputs, where they are known.
+        head: what the outputs are, as of `find_head`.
+    """
+    outputs = in_full_precision(outputs if logits is None else logits)
+    if head == SIGMOID:
+        targets = labels[:, 1:] if len(labels.shape) == 2 else labels[:, None]
+        targets = keras.ops.cast(targets, outputs.dtype)
+        return keras.losses.binary_crossentropy(targets, outputs, from_logits=logits is not None)
+    cross_entropy = keras.losses.sparse_categorical_crossentropy
+    if len(labels.shape) == 2:
+        cross_entropy = keras.losses.categorical_crossentropy
+    return cross_entropy(labels, outputs, from_logits=logits is not None)
+
+
+def class_probabilities(outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
+    """Returns the probability of each class, (N, classes), in float32 at least; arguments as above."""
+    if head == SIGMOID:
+        outputs = in_full_precision(outputs)
+        return keras.ops.concatenate([1 - outputs, outputs], axis=1)
+    if logits is None:
+        return in_full_precision(outputs)
+    return keras.ops.softmax(in_full_precision(logits))
+
+
+def log_probabilities(probabilities: Tensor, logits: Tensor | None, head: str) -> Tensor:
+    """Returns the logarithm of the probability of each class, (N, classes), of `class_probabilities`.
+
+    Of a softmax they are exact, however small a probability is.
+    """
+    if logits is None or head == SIGMOID:
+        return keras.ops.log(keras.ops.maximum(probabilities, MIN_PROBABILITY))
+    return keras.ops.log_softmax(in_full_precision(logits))
+
+
+def cross_entropy(labels: Tensor, log_probabilities: Tensor) -> Tensor:
+    """Returns the cross-entropy of each image: the loss that history and evaluation report.
+
+    Shapes: integer labels (N,), or probabilities (N, classes), and (N, classes) -> (N,).
+    """
+    if len(labels.shape) == 2:
+        # A label of 0 counts nothing, even where the logarithm is infinite.
+        labels = keras.ops.cast(labels, log_probabilities.dtype)
+        return -keras.ops.sum(keras.ops.where(labels == 0, 0.0, log_probabilities * labels), axis=-1)
+    losses = -keras.ops.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
+    # On a GPU, TensorFlow and JAX would return some value for a label out of range.
+    in_range = (labels >= 0) & (labels < log_probabilities.shape[-1])
+    return keras.ops.where(in_range, losses, float("nan"))
+
+
+def logits_of(outputs: Tensor, head: str) -> Tensor | None:
+    """Returns the logits behind the outputs of a model, where they are known.
+
+    The loss of a probability that was rounded to 0 would have no gradient.
+    """
+    # On TensorFlow, Keras keeps those of a softmax or sigmoid with its result.
+    return outputs if head == LOGITS else getattr(outputs, "_keras_logits", None)
+
+
+def in_full_precision(x: Tensor) -> Tensor:
+    """Casts half precision to float32."""
+    wide = keras.backend.standardize_dtype(x.dtype) in ("float32", "float64")
+    return x if wide else keras.ops.cast(x, "float32")
+
+
+def sums(
+    losses: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
+    sample_weight: Tensor,
+    metrics: Mapping[str, Metric],
+) -> Tensor:
+    """Returns the sum of each of `metric_names` over the images, and the number of images.
+
+    Args:
+        sample_weight: 1 for each image that counts, 0 for one that only fills up the batch, (N,).
+    """
+    measured = [losses, top1_error(labels, probabilities)]
+    measured += [metric(class_labels(labels), probabilities) for metric in metrics.values()]
+    values = keras.ops.stack([keras.ops.cast(values, "float32") for values in measured])
+    # Not by multiplication: images that only fill up the batch may have any loss, even NaN.
+    totals = keras.ops.sum(keras.ops.where(sample_weight > 0, values, 0.0), axis=1)
+    return keras.ops.concatenate([totals, keras.ops.sum(sample_weight)[None]])
