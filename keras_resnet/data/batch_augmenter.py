@@ -36,6 +36,8 @@ class BatchAugmenter:
             self._mix_layers.append(keras.layers.CutMix(factor=alpha, dtype="float32"))
         for layer in (*self._image_layers, *self._mix_layers):
             layer.generator = self._seeds
+            # What Keras asks where it has another backend than the images' TensorFlow.
+            layer._backend_generators = {"tensorflow": self._seeds}
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Augments a batch.

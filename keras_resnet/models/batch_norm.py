@@ -16,6 +16,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
+        if mask is None and self._is_float64_on_jax(inputs):
+            return self._call_in_float64(inputs, bool(training) and self.trainable)
         if mask is not None or not self._can_be_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # reached on the TensorFlow backend only
@@ -42,6 +44,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance * (1 / correction))
         return y
+
+    def _call_in_float64(self, inputs, batch_statistics):
+        # Not by keras.ops, which round to float32 here.
+        axes = tuple(axis for axis in range(inputs.ndim) if axis != self.axis % inputs.ndim)
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        if batch_statistics:
+            mean, variance = inputs.mean(axes), inputs.var(axes)
+            for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                average.assign(average.value * self.momentum + value * (1 - self.momentum))
+        return keras.ops.batch_normalization(
+            inputs, mean, variance, self.axis, self.beta, self.gamma, self.epsilon
+        )
+
+    def _is_float64_on_jax(self, inputs) -> bool:
+        """Whether this is what the stock layer rounds to float32, on JAX alone."""
+        return (
+            keras.backend.backend() == "jax"
+            and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype == "float64"
+            and not self.renorm
+        )
 
     def _can_be_fused(self, inputs) -> bool:
         return (

@@ -57,7 +57,9 @@ def build(job: TrainJob) -> Built:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         engine.make_deterministic()
-    check_batch_divisible(recipe, engine.devices, config.gradient_accumulation_steps, config.jit_compile)
+    # JAX compiles for any number of devices.
+    jit_compile = config.jit_compile and keras.backend.backend() == "tensorflow"
+    check_batch_divisible(recipe, engine.devices, config.gradient_accumulation_steps, jit_compile)
     pipeline = Pipeline(dataset, job.transform, config.decode_errors(), config.seed)
     normalization = job.initial_weights.normalization if job.initial_weights else None
     if normalization is None:

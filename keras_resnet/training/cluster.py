@@ -32,12 +32,14 @@ class Cluster:
         tasks: type and index of each, the chief first.
         task: this process.
         address: "host:port" of this process; empty where SLURM's resolver chooses it.
+        chief_address: "host:port" of the chief; empty likewise.
         source: "TF_CONFIG" or "SLURM".
     """
 
     tasks: tuple[Task, ...]
     task: Task
     address: str
+    chief_address: str
     source: str
 
     @property
@@ -106,7 +108,8 @@ def _of_tf_config(text: str) -> Cluster | None:
             raise refuse(f"{address} is listed twice, and each task needs an address of its own.")
     if len(tasks) < 2:
         return None
-    return Cluster(tasks, own, addresses[own[0]][own[1]], "TF_CONFIG")
+    chief, index = tasks[0]
+    return Cluster(tasks, own, addresses[own[0]][own[1]], addresses[chief][index], "TF_CONFIG")
 
 
 def _index(value: Any) -> int:
@@ -144,7 +147,7 @@ def _of_slurm(environ: Mapping[str, str]) -> Cluster | None:
         raise UserError(
             f"must be less than {_SLURM_COUNT}={count}; start the tasks by srun.", value=f"SLURM_PROCID={own}"
         )
-    return Cluster(tuple(("worker", index) for index in range(count)), ("worker", own), "", "SLURM")
+    return Cluster(tuple(("worker", index) for index in range(count)), ("worker", own), "", "", "SLURM")
 
 
 def _number(environ: Mapping[str, str], name: str, default: str = "") -> int:

@@ -1,21 +1,23 @@
 """Trains as one of several workers, or alone: for tests that need processes of their own.
 
-python train_digits.py LOSSES.json CHECKPOINTS [--steps N] [--gradient_accumulation_steps N]
+python train_digits.py LOSSES.json CHECKPOINTS [--steps N] [--recipe JSON] ...
 """
 
 import argparse
+import itertools
 import json
 
 import keras
+import numpy as np
 
+from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.input_spec import InputSpec, InputTransform
 from keras_resnet.data.load import load_dataset
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models import architectures
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
-from keras_resnet.training.engines.tensorflow import TensorFlowEngine
-from keras_resnet.training.strategy import make_strategy, worker_info
+from keras_resnet.training.engines import make_engine
 
 BATCH = 48
 
@@ -31,46 +33,76 @@ class Losses(keras.callbacks.Callback):
         self.values.append(logs["loss"])
 
 
+def initialize(model):
+    """Sets the weights to what NumPy draws, the same on every engine; Keras' random numbers differ."""
+    random = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        if len(weight.shape) > 1:
+            deviation = np.sqrt(2 / np.prod(weight.shape[:-1]))
+            weight.assign(random.normal(0, deviation, weight.shape))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("losses")
     parser.add_argument("checkpoints")
+    parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    parser.add_argument("--recipe", type=json.loads, default={}, help="fields that differ, as JSON")
+    parser.add_argument("--policy", default="float64")
+    parser.add_argument("--rematerialize", default="")
+    parser.add_argument("--sync_batch_norm", type=int, default=1)
     options = parser.parse_args()
-    # In float32 a ReLU switched by rounding may change the curve by more than the tolerance.
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    strategy = make_strategy()
-    info = worker_info(strategy)
+    engine = make_engine()
     keras.utils.set_random_seed(0)
+    fields = dict(options.recipe)
+    augment = BatchAugment(**fields.pop("batch_augment", {}))
+    recipe = Recipe(
+        **{
+            "reference": "this test",
+            "batch_size": BATCH,
+            "iterations": options.steps,
+            "learning_rate": 0.02,
+            "batch_augment": augment,
+            **fields,
+            "unfreeze": tuple(map(tuple, fields.get("unfreeze", ()))),
+        }
+    )
     images = Pipeline(load_dataset("digits"), InputTransform(InputSpec(8, 1), hflip=False))
     mean = images.mean(per_pixel=True)
+    worker, workers = engine.worker
+    augmented = images.train_batches(
+        BATCH, 10**3, mean, batch_augment=augment, worker=worker, workers=workers
+    ).as_numpy_iterator()
+    # All at once, before the type of Keras is another: its mixing of images computes in float32 alone.
+    batches = list(itertools.islice(augmented, options.steps))
     data = ResumableData(
-        images.steps_per_epoch(BATCH),
-        lambda first_step, worker, workers: images.train_batches(
-            BATCH, 10**3, mean, first_step=first_step, worker=worker, workers=workers
-        ),
+        images.steps_per_epoch(BATCH), lambda first_step, worker, workers: batches[first_step:], augment
     )
+    if options.policy == "float64":
+        # In float32 a ReLU switched by rounding may change the curve by more than the tolerance.
+        keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy(options.policy)
     losses = Losses()
-    with strategy.scope():
-        model = build_classifier(architectures.cifar_architecture(8), (8, 8, 1), 10, mean)
-        TensorFlowEngine(strategy).synchronize_batch_norm(model)
+    with engine.scope():
+        model = build_classifier(architectures.cifar_architecture(options.depth), (8, 8, 1), 10, mean)
+        initialize(model)
+        if options.sync_batch_norm:
+            engine.synchronize_batch_norm(model)
         state = train(
             model,
             data,
             # Of 355 images, one worker has 178 and the other 177, in batches of 64.
-            images.validation_batches(64, worker=info.worker, workers=info.workers),
-            Recipe("this test", BATCH, iterations=options.steps, learning_rate=0.02),
+            images.validation_batches(64, worker=worker, workers=workers),
+            recipe,
             callbacks=[losses],
             checkpoints=Checkpoints(options.checkpoints) if options.checkpoints else None,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
+            rematerialize=[stage for stage in options.rematerialize.split(",") if stage],
+            engine=engine,
         )
-    results = {
-        "losses": losses.values,
-        "history": state.history,
-        "devices": strategy.num_replicas_in_sync,
-    }
+    results = {"losses": losses.values, "history": state.history, "devices": engine.devices}
     with open(options.losses, "w") as file:
         json.dump(results, file)
 

@@ -78,6 +78,13 @@ class JaxEngine:
             own = self.share(np.full(self.local_devices, value / self.local_devices, "float32"))
             return float(jax.jit(jnp.sum, out_shardings=self._sharding(_REPLICATED))(own))
 
+    def largest(self, number: int) -> int:
+        """Returns the largest of the numbers of all workers, of which all must call this."""
+        if self.worker.workers == 1:
+            return number
+        own = self.share(np.full(self.local_devices, number, "int32"))
+        return int(jax.jit(jnp.max, out_shardings=self._sharding(_REPLICATED))(own))
+
     def handle_lost_workers(self) -> contextlib.AbstractContextManager:
         from keras_resnet.training.engines.jax_devices import handle_lost_workers
 
@@ -166,7 +173,7 @@ class JaxSteps(StepFunctions):
         per_device = self._engine.per_device
         self._train = self._engine.compile(
             self._train_on_device if per_device else self._train_on_all,
-            shared=(False, False, False, False, True, True),
+            shared=(False, False, False, False, True, True, True),
             per_device=per_device,
             donate=(0, 1, 2),
         )
@@ -186,19 +193,19 @@ class JaxSteps(StepFunctions):
             self._inner_optimizer.learning_rate.numpy(),
             share(images),
             share(labels),
+            share(np.full(self._engine.local_devices, flag, "float32")),
         )
         for variables, values in zip(groups, results, strict=True):
             self._assign(variables, values)
-        return [*np.asarray(total).tolist(), self._engine.all_reduce_sum(flag)]
+        return np.asarray(total).tolist()
 
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
-        share = self._engine.share
+        missing = self._engine.largest(len(labels)) - len(labels)
+        batch = (images, labels, sample_weight)
         total = self._test(
             self._values(self.trained.trainable_variables),
             self._values(self.trained.non_trainable_variables),
-            share(images),
-            share(labels),
-            share(sample_weight),
+            *(self._engine.share(_pad(part, missing)) for part in batch),
         )
         return np.asarray(total).tolist()
 
@@ -243,7 +250,7 @@ class JaxSteps(StepFunctions):
     def _train_on_all(self, *arguments):
         return self._step(*arguments, groups=self._engine.devices, add_up=lambda values: values)
 
-    def _step(self, weights, state, optimizer_state, learning_rate, images, labels, *, groups, add_up):
+    def _step(self, weights, state, optimizer_state, learning_rate, images, labels, flags, *, groups, add_up):
         """Returns weights, state and state of the optimizer after a step, and the sums.
 
         Args:
@@ -282,11 +289,11 @@ class JaxSteps(StepFunctions):
                 return (state, jax.tree.map(jnp.add, results, new)), None
 
             (state, results), _ = jax.lax.scan(add, (state, first), batches)
-        gradients, total = add_up(results)
+        gradients, total, flag = add_up((*results, jnp.sum(flags)))
         if others > 1:
             state = self._mean_state(state, add_up, others)
         weights, optimizer_state = self._update(weights, optimizer_state, gradients, learning_rate)
-        return weights, state, optimizer_state, total
+        return weights, state, optimizer_state, jnp.append(total, flag)
 
     def _mean_state(self, state, add_up, devices):
         """Returns the state, averaged over all devices, so that each device has the same."""
@@ -384,6 +391,11 @@ def _split(array: jax.Array, parts: int, groups: int) -> jax.Array:
     """Splits the images of each device into parts, (n, ...) -> (parts, n / parts, ...)."""
     rows = array.reshape((groups, parts, -1, *array.shape[1:]))
     return rows.swapaxes(0, 1).reshape((parts, -1, *array.shape[1:]))
+
+
+def _pad(part: Any, missing: int) -> Any:
+    """Appends zeros: images of weight 0, where another worker has more of them."""
+    return np.pad(np.asarray(part), [(0, missing)] + [(0, 0)] * (np.ndim(part) - 1)) if missing else part
 
 
 def _check_layers(model: keras.Model) -> None:
