@@ -16,7 +16,7 @@ SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 # Those on which the models work.
 _BACKENDS = ("tensorflow", "jax", "torch")
 # Those that train; the names of modules in training/engines.
-_ENGINES = ("tensorflow", "jax")
+ENGINES = ("tensorflow", "jax")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -50,12 +50,30 @@ def require_engine() -> None:
         UserError: there is none.
     """
     name = keras_backend()
-    if name not in _ENGINES:
+    if name not in ENGINES:
         raise UserError(
-            f"cannot train; set KERAS_BACKEND to {' or '.join(_ENGINES)} before Keras is imported.",
+            f"cannot train; set KERAS_BACKEND to {' or '.join(ENGINES)} before Keras is imported.",
             value=f"KERAS_BACKEND={name}",
         )
     require_installed_backend()
+
+
+def set_backend(name: str) -> None:
+    """Chooses what Keras computes with, before it is imported.
+
+    Raises:
+        UserError: there is no such engine, or Keras is already imported with another one.
+    """
+    if name not in ENGINES:
+        raise UserError(f"must be one of {', '.join(ENGINES)}.", parameter="backend", value=name)
+    if "keras" in sys.modules and keras_backend() != name:
+        raise UserError(
+            f"Keras has already been imported with {keras_backend()}, and a process has one backend; set "
+            f"KERAS_BACKEND={name} before it starts.",
+            parameter="backend",
+            value=name,
+        )
+    os.environ["KERAS_BACKEND"] = name
 
 
 def require_tensorflow_backend() -> None:
@@ -81,8 +99,9 @@ def require_installed_backend() -> None:
     """
     name = keras_backend()
     if name not in _BACKENDS or importlib.util.find_spec(name) is None:
+        hint = "; pip install 'keras-resnet-applications[jax]' installs it" if name == "jax" else ""
         raise UserError(
-            f"is not a backend of Keras that is installed; use one of {', '.join(_BACKENDS)}.",
+            f"is not a backend of Keras that is installed; use one of {', '.join(_BACKENDS)}{hint}.",
             value=f"KERAS_BACKEND={name}",
         )
 

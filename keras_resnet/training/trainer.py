@@ -117,7 +117,8 @@ class Trainer:
                 verbose=1,
                 history=self.state.history,
             )
-            with catch_stop_signals() as self._stop_request:
+            # Around all of it: an engine may report a lost worker where a result is read, and not before.
+            with catch_stop_signals() as self._stop_request, self._engine.handle_lost_workers():
                 self._start = time.monotonic() - self.state.seconds
                 self._rate.set(self.state.step)
                 with self._rate.undo_callbacks(self.state.step > 0):
@@ -157,8 +158,7 @@ class Trainer:
             rate = self._rate.set(self.state.step)
             with throughput.waiting():
                 images, labels = self._next_batch()
-            with self._engine.handle_lost_workers():
-                *sums, stop = self._steps.train_step(images, labels, float(bool(self._stop_request)))
+            *sums, stop = self._steps.train_step(images, labels, float(bool(self._stop_request)))
             # A loss shows what the step before it has done to the weights; no loss follows the last step.
             is_last = self.state.step + 1 == self._total_steps
             if not math.isfinite(sums[0]) or (is_last and not self._weights_are_finite()):
@@ -293,8 +293,7 @@ class Trainer:
             callback_list.on_test_begin()
             for number, batch in enumerate(self._validation):
                 callback_list.on_test_batch_begin(number)
-                with self._engine.handle_lost_workers():
-                    sums = self._steps.test_step(*batch)
+                sums = self._steps.test_step(*batch)
                 if not sums[-1]:
                     break
                 totals = [one + other for one, other in zip(totals, sums, strict=True)]

@@ -155,6 +155,8 @@ REFUSALS = [
     ("train --gradient_accumulation_steps=5", "--gradient_accumulation_steps=5"),
     ("train --resume=must --output_dir=nowhere", "--resume=must"),
     ("train --resume=yes", "--resume=yes"),
+    ("train --backend=torch", "--backend=torch"),
+    ("train --backend=jax", "--backend=jax"),  # in a process whose Keras computes with TensorFlow
     ("train --on_nan=ignore", "--on_nan=ignore"),
     ("train --log=json", "--log=json"),
     ("train --seed=-1", "--seed=-1"),
@@ -222,7 +224,7 @@ def test_each_flag_is_named_with_its_help(command, capsys):
 
 def test_every_field_of_a_training_has_its_flag():
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert fields - {"architecture"} | {"resume", "dry_run"} == set(train.FLAGS)
+    assert fields - {"architecture"} | {"resume", "dry_run", "backend"} == set(train.FLAGS)
 
 
 def test_experiments_name_their_defaults(capsys):

@@ -6,6 +6,7 @@ python train_digits.py LOSSES.json CHECKPOINTS [--steps N] [--recipe JSON] ...
 import argparse
 import itertools
 import json
+import os
 
 import keras
 import numpy as np
@@ -23,14 +24,18 @@ BATCH = 48
 
 
 class Losses(keras.callbacks.Callback):
-    """The mean loss since the epoch began, after each step."""
+    """The mean loss since the epoch began, after each step; sends the process a signal after so many."""
 
-    def __init__(self):
+    def __init__(self, signal_after):
         super().__init__()
         self.values = []
+        self._signal_after = signal_after
 
     def on_train_batch_end(self, batch, logs=None):
         self.values.append(logs["loss"])
+        number, steps = self._signal_after
+        if len(self.values) == steps:
+            os.kill(os.getpid(), number)
 
 
 def initialize(model):
@@ -53,6 +58,7 @@ def main():
     parser.add_argument("--policy", default="float64")
     parser.add_argument("--rematerialize", default="")
     parser.add_argument("--sync_batch_norm", type=int, default=1)
+    parser.add_argument("--signal_after", type=int, nargs=2, default=(0, 0), help="its number, and steps")
     options = parser.parse_args()
     engine = make_engine()
     keras.utils.set_random_seed(0)
@@ -84,7 +90,7 @@ def main():
         # In float32 a ReLU switched by rounding may change the curve by more than the tolerance.
         keras.config.set_floatx("float64")
     keras.config.set_dtype_policy(options.policy)
-    losses = Losses()
+    losses = Losses(options.signal_after)
     with engine.scope():
         model = build_classifier(architectures.cifar_architecture(options.depth), (8, 8, 1), 10, mean)
         initialize(model)
@@ -97,7 +103,7 @@ def main():
             images.validation_batches(64, worker=worker, workers=workers),
             recipe,
             callbacks=[losses],
-            checkpoints=Checkpoints(options.checkpoints) if options.checkpoints else None,
+            checkpoints=Checkpoints(options.checkpoints, minutes=0) if options.checkpoints else None,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
             rematerialize=[stage for stage in options.rematerialize.split(",") if stage],
             engine=engine,

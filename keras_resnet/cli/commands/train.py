@@ -2,8 +2,9 @@
 
 from absl import flags
 
+from keras_resnet._utils.environment import ENGINES, set_backend
 from keras_resnet.cli.flags import config_from_flags, define, define_flag
-from keras_resnet.runs.config import RESUME, RUN, TrainConfig
+from keras_resnet.runs.config import COMPUTATION, RESUME, RUN, TrainConfig
 from keras_resnet.runs.options import Option
 
 FLAGS = flags.FlagValues()
@@ -20,12 +21,24 @@ define_flag(
     "auto",
 )
 define_flag(
+    FLAGS,
+    "backend",
+    Option(
+        "What computes the training: tensorflow, or jax for TPUs and for the fastest steps on GPUs. Exported "
+        "files are the same. Default: KERAS_BACKEND, or Keras' own setting.",
+        choices=ENGINES,
+        group=COMPUTATION,
+    ),
+)
+define_flag(
     FLAGS, "dry_run", Option("Print what the run would do and take, and do nothing.", "bool", group=RUN)
 )
 
 
 def run() -> None:
     """Trains, or prints the plan."""
+    if FLAGS.backend:
+        set_backend(FLAGS.backend)
     config = config_from_flags(FLAGS, TrainConfig)
     if FLAGS.dry_run:
         from keras_resnet.runs.dry_run import dry_run

@@ -211,7 +211,9 @@ class JaxSteps(StepFunctions):
 
     def release(self) -> None:
         for variable in self.variables.values():
-            variable.assign(variable.numpy())
+            # Results that a lost worker had a part in cannot be read.
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                variable.assign(variable.numpy())
         self._own.clear()
 
     def _values(self, variables: Iterable[keras.Variable]) -> list[jax.Array]:

@@ -1,0 +1,144 @@
+"""The JAX engine and TensorFlow's, each in a process of its own, for Keras has one backend in a process."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "helpers" / "train_digits.py"
+MODERN = {
+    "ema_decay": 0.9,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "weight_decay_on": "kernels",
+    "batch_augment": {"mixup": 0.2, "cutmix": 0.5, "random_erasing": 0.2, "label_smoothing": 0.1},
+}
+FINETUNE = {"unfreeze": [["head", 0.3], ["conv4", 0.7]], "schedule": "cosine"}
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains in a process of its own; returns its results, and the arrays of its last checkpoint."""
+
+    def run(engine, *flags, devices=1, checkpoints="", status=0, **fields):
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": engine,
+            "JAX_ENABLE_X64": "1",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }
+        output = tmp_path / "results.json"
+        command = [sys.executable, SCRIPT, output, checkpoints, *flags, f"--recipe={json.dumps(fields)}"]
+        process = subprocess.run(
+            list(map(str, command)), env=environment, capture_output=True, text=True, check=False
+        )
+        assert process.returncode == status, process.stderr[-3000:]
+        results = json.loads(output.read_text()) if status == 0 else None
+        assert results is None or results["devices"] == devices
+        return results
+
+    return run
+
+
+def _assert_same(results, expected, tolerance=1e-4):
+    np.testing.assert_allclose(results["losses"], expected["losses"], rtol=tolerance)
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(results["history"][name], values, rtol=tolerance, err_msg=name)
+
+
+def _arrays(folder):
+    with np.load(sorted(folder.glob("step-*.npz"))[-1]) as file:
+        return {name: file[name] for name in file if name != "meta"}  # which has the seconds it took
+
+
+def test_two_jax_devices_are_one_of_tensorflow(train):
+    """With batch norm over all devices, mixed images, averaged weights and a schedule."""
+    flags = ("--depth=8", "--steps=8")
+    _assert_same(train("jax", *flags, devices=2, **MODERN), train("tensorflow", *flags, **MODERN))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "fields"),
+    [
+        ((), {}),
+        (("--gradient_accumulation_steps=2",), MODERN),
+        ((), FINETUNE),
+        (("--rematerialize=conv2,conv3",), {}),
+    ],
+    ids=["plateau", "modern", "finetune", "rematerialized"],
+)
+def test_losses_are_those_of_tensorflow(train, flags, fields):
+    flags = ("--depth=20", "--steps=50", *flags)
+    _assert_same(train("jax", *flags, **fields), train("tensorflow", *flags, **fields))
+
+
+@pytest.mark.slow
+def test_half_precision_is_that_of_tensorflow(train):
+    """But for the rounding, which differs between the engines."""
+    flags = ("--steps=30", "--policy=mixed_bfloat16")
+    ours, theirs = (np.array(train(engine, *flags)["losses"]) for engine in ("jax", "tensorflow"))
+    np.testing.assert_allclose(ours, theirs, rtol=0.05)
+    assert ours[-1] < 0.8 * ours[0]
+
+
+@pytest.mark.slow
+def test_loss_scaling_is_that_of_tensorflow(train, tmp_path):
+    """The scale of float16, whose first steps overflow, and the steps that count."""
+    variables = {}
+    for engine in ("jax", "tensorflow"):
+        train(engine, "--steps=12", "--policy=mixed_float16", checkpoints=tmp_path / engine)
+        arrays = _arrays(tmp_path / engine)
+        variables[engine] = [
+            int(arrays[name])
+            for name in sorted(arrays)
+            if name.startswith("optimizer") and not arrays[name].shape
+        ]
+    assert variables["jax"] == variables["tensorflow"]
+
+
+@pytest.mark.slow
+def test_batch_norm_of_each_device(train):
+    """As in the paper: two devices normalize as the two parts of an accumulated batch do."""
+    flags = ("--steps=12", "--sync_batch_norm=0")
+    on_two = train("jax", *flags, devices=2)
+    in_parts = train("jax", *flags, "--gradient_accumulation_steps=2")
+    np.testing.assert_allclose(on_two["losses"], in_parts["losses"], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_resumes_bit_by_bit_after_a_kill(train, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    flags, fields = ("--steps=36",), {"ema_decay": 0.9}
+    expected = train("jax", *flags, checkpoints=whole, **fields)
+    kill = ("--signal_after", str(signal.SIGKILL.value), "13")
+    train("jax", *flags, *kill, checkpoints=killed, status=-signal.SIGKILL, **fields)
+    resumed = train("jax", *flags, checkpoints=killed, **fields)
+    assert resumed["losses"] == expected["losses"][-len(resumed["losses"]) :]
+    assert len(resumed["losses"]) >= 23
+    for name, array in _arrays(whole).items():
+        np.testing.assert_array_equal(_arrays(killed)[name], array, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second", "devices"),
+    [("jax", "tensorflow", 1), ("tensorflow", "jax", 1), ("jax", "jax", 2)],
+    ids=["by TensorFlow", "by JAX", "on two devices"],
+)
+def test_checkpoint_is_continued_elsewhere(train, tmp_path, first, second, devices):
+    flags, fields = ("--steps=30",), {"ema_decay": 0.9}
+    expected = train(first, *flags, **fields)
+    stop = ("--signal_after", str(signal.SIGTERM.value), "12")
+    train(first, *flags, *stop, checkpoints=tmp_path / "run", status=1, **fields)
+    resumed = train(second, *flags, checkpoints=tmp_path / "run", devices=devices, **fields)
+    assert 16 <= len(resumed["losses"]) <= 18
+    np.testing.assert_allclose(resumed["losses"], expected["losses"][-len(resumed["losses"]) :], rtol=1e-4)
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(resumed["history"][name], values, rtol=1e-4, err_msg=name)
