@@ -1,22 +1,32 @@
 """What `train` takes as data: arrays or batches, checked, with labels of one shape."""
 
-from collections.abc import Iterator
-from typing import Any
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.head import count_classes
 from keras_resnet.training.input import ResumableData
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 _VALIDATION_BATCH = 256
+# (images, labels) -> (rows) -> the images and labels of these rows, on an engine's devices.
+Load = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], tuple[Any, Any]]]
 
 
 def as_batches(
-    data: Any, model: keras.Model, parameter: str, batch_size: int = _VALIDATION_BATCH
-) -> ResumableData | tf.data.Dataset:
+    data: Any,
+    model: keras.Model,
+    parameter: str,
+    batch_size: int = _VALIDATION_BATCH,
+    load: Load | None = None,
+) -> "ResumableData | Iterable":
     """Returns data as batches (images, labels): labels are integers (N,), or probabilities (N, classes).
 
     Args:
@@ -25,53 +35,100 @@ def as_batches(
         model: that takes the images.
         parameter: "train_data" or "validation_data".
         batch_size: for arrays.
+        load: keeps training arrays on the devices; without it, they are read by tf.data.
 
     Raises:
         UserError: the data have another form, or do not fit the model.
     """
     if isinstance(data, ResumableData):
         return data
-    if not isinstance(data, tf.data.Dataset):
-        images, labels = _checked_arrays(data, parameter)
-        _check_range(labels, count_classes(model), parameter)
-        if parameter == "train_data":
-            return _shuffled(images, labels, model, batch_size)
-        data = _slices(images, labels).batch(batch_size)
-    return _checked_batches(data, model, parameter)
+    if _is_dataset(data):
+        return _checked_batches(data, model, parameter)
+    images, labels = _checked_arrays(data, parameter)
+    classes = count_classes(model)
+    _check_range(labels, classes, parameter)
+    _check_form(images.shape, images.dtype, labels.shape, labels.dtype, model, parameter, classes)
+    if labels.ndim == 2:
+        labels = labels.astype("float32")
+    if parameter == "validation_data":
+        return _Slices(images, labels, batch_size)
+    _check_count(len(images), batch_size)
+    if load is None:
+        return _shuffled_by_tf(images, labels, batch_size)
+    return _shuffled(images, labels, batch_size, load)
 
 
-def _checked_batches(data: tf.data.Dataset, model: keras.Model, parameter: str) -> tf.data.Dataset:
+def _is_dataset(data: Any) -> bool:
+    # Whoever has one has imported TensorFlow, which need not be installed.
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
+
+
+def _checked_batches(data: "tf.data.Dataset", model: keras.Model, parameter: str) -> "tf.data.Dataset":
+    import tensorflow as tf
+
     spec = data.element_spec
     if not isinstance(spec, tuple) or not all(isinstance(part, tf.TensorSpec) for part in spec):
         raise UserError("must yield pairs (images, labels).", parameter=parameter)
     _check_length(len(spec), parameter)
-    images, labels = spec
-    expected = model.inputs[0].shape
-    if images.shape.rank is not None and not images.shape[1:].is_compatible_with(expected[1:]):
-        advice = ""
-        if images.shape.is_compatible_with(expected[1:]):
-            advice = "; it yields single images: use .batch(n)"
+    labels = spec[1]
+    shapes = [None if part.shape.rank is None else tuple(part.shape) for part in spec]
+    dtypes = [np.dtype(part.dtype.as_numpy_dtype) for part in spec]
+    classes = count_classes(model)
+    _check_form(shapes[0], dtypes[0], shapes[1], dtypes[1], model, parameter, classes)
+    if labels.shape.rank == 2 and labels.dtype.is_integer:
+        if labels.shape[1] == 1:
+            return data.map(lambda x, y: (x, y[:, 0]))
+        return data.map(lambda x, y: (x, tf.cast(y, tf.float32)))
+    return data
+
+
+_Shape = tuple[int | None, ...] | None
+
+
+def _check_form(
+    image_shape: _Shape,
+    image_dtype: np.dtype,
+    label_shape: _Shape,
+    label_dtype: np.dtype,
+    model: keras.Model,
+    parameter: str,
+    classes: int,
+) -> None:
+    """Checks that a model takes such batches; None stands for sizes and ranks that are unknown."""
+    expected = tuple(model.inputs[0].shape)
+    if image_shape is not None and not _matches(image_shape[1:], expected[1:]):
+        advice = "; it yields single images: use .batch(n)" if _matches(image_shape, expected[1:]) else ""
         raise UserError(
-            f"has images of shape {tuple(images.shape)}, and {model.name} takes {tuple(expected)}{advice}.",
+            f"has images of shape {image_shape}, and {model.name} takes {expected}{advice}.",
             parameter=parameter,
         )
-    if not (images.dtype.is_floating or images.dtype.is_integer):
-        raise UserError(f"has images of {images.dtype.name}; they must be numbers.", parameter=parameter)
-    classes = count_classes(model)
-    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
-        return data.map(lambda x, y: (x, y[:, 0]))
-    if labels.shape.rank == 2 and labels.shape[1] in (None, classes):
-        if labels.dtype.is_floating:
-            return data
-        if labels.dtype.is_integer:
-            return data.map(lambda x, y: (x, tf.cast(y, tf.float32)))
-    if labels.shape.rank in (None, 1) and labels.dtype.is_integer:
-        return data
-    raise UserError(
-        f"must have integer labels of shape (N,) or (N, 1), or one-hot labels of shape (N, {classes}); got "
-        f"{tuple(labels.shape)} of {labels.dtype.name}.",
-        parameter=parameter,
+    if not _is_number(image_dtype):
+        raise UserError(f"has images of {image_dtype.name}; they must be numbers.", parameter=parameter)
+    integers = label_dtype.kind in "iu"
+    if label_shape is None or len(label_shape) == 1:
+        fits = integers
+    elif len(label_shape) == 2 and label_shape[1] == 1 and integers:
+        fits = True
+    else:
+        fits = len(label_shape) == 2 and label_shape[1] in (None, classes) and _is_number(label_dtype)
+    if not fits:
+        raise UserError(
+            f"must have integer labels of shape (N,) or (N, 1), or one-hot labels of shape (N, {classes}); "
+            f"got {label_shape} of {label_dtype.name}.",
+            parameter=parameter,
+        )
+
+
+def _matches(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(shape, expected, strict=True)
     )
+
+
+def _is_number(dtype: np.dtype) -> bool:
+    # ml_dtypes' bfloat16 is of kind V.
+    return dtype.kind in "iuf" or dtype.name == "bfloat16"
 
 
 def _check_length(length: int, parameter: str) -> None:
@@ -123,23 +180,49 @@ def _check_range(labels: np.ndarray, classes: int, parameter: str) -> None:
         )
 
 
-def _slices(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-    # On the CPU and outside of any graph, which cannot hold more than 2 GB.
-    with tf.init_scope(), tf.device("CPU"):
-        return tf.data.Dataset.from_tensor_slices((images, labels))
+class _Slices:
+    """Batches of arrays in their order, the last one smaller."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int):
+        self._arrays, self._batch_size = (images, labels), batch_size
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        images, labels = self._arrays
+        for start in range(0, len(images), self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            yield images[rows], labels[rows]
 
 
-def _shuffled(images: np.ndarray, labels: np.ndarray, model: keras.Model, batch_size: int) -> ResumableData:
-    """Batches in an order that the number of the epoch alone decides, so that a training resumes anywhere."""
-    count = len(images)
-    steps = count // batch_size
-    if not steps:
+def _check_count(count: int, batch_size: int) -> None:
+    if count < batch_size:
         raise UserError(
             f"is more than the {count} images of train_data; change the recipe's by "
             f"dataclasses.replace(recipe, batch_size={count}).",
             parameter="batch_size",
             value=batch_size,
         )
+
+
+def _shuffled(images: np.ndarray, labels: np.ndarray, batch_size: int, load: Load) -> ResumableData:
+    """Batches in an order that the number of the epoch alone decides, so that a training resumes anywhere."""
+    steps = len(images) // batch_size
+    take = load(images, labels)
+
+    def batches(first_step: int, worker: int, workers: int) -> Iterator[tuple[Any, Any]]:
+        for epoch in itertools.count(first_step // steps):
+            order = np.random.default_rng((0, epoch)).permutation(len(images))
+            for step in range(first_step % steps if epoch == first_step // steps else 0, steps):
+                yield take(order[step * batch_size : (step + 1) * batch_size][worker::workers])
+
+    return ResumableData(steps, batches)
+
+
+def _shuffled_by_tf(images: np.ndarray, labels: np.ndarray, batch_size: int) -> ResumableData:
+    """The same by tf.data, in another order."""
+    import tensorflow as tf
+
+    count, steps = len(images), len(images) // batch_size
+    # On the CPU and outside of any graph, which cannot hold more than 2 GB.
     with tf.init_scope(), tf.device("CPU"):
         pixels, classes = tf.constant(images), tf.constant(labels)
 
@@ -152,7 +235,6 @@ def _shuffled(images: np.ndarray, labels: np.ndarray, model: keras.Model, batch_
         epochs = tf.data.Dataset.range(first_step // steps, np.iinfo("int32").max).flat_map(of_epoch)
         share = epochs.skip(first_step % steps).map(lambda rows: rows[worker::workers])
         gathered = share.map(lambda rows: (tf.gather(pixels, rows), tf.gather(classes, rows)))
-        return _checked_batches(gathered, model, "train_data").prefetch(tf.data.AUTOTUNE)
+        return gathered.prefetch(tf.data.AUTOTUNE)
 
-    batches(0, 0, 1)  # refuses arrays that do not fit the model
     return ResumableData(steps, batches)

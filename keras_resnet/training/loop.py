@@ -89,7 +89,9 @@ def train(
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
-    batches = as_batches(train_data, model, "train_data", recipe.batch_size)
+    # tf.data where batches are augmented, which is TensorFlow's work.
+    load = None if recipe.batch_augment else engine.load_arrays
+    batches = as_batches(train_data, model, "train_data", recipe.batch_size, load)
     data = as_resumable_data(batches, recipe.batch_size)
     validation: Any = as_batches(validation_data, model, "validation_data")
     augmented = with_batch_augment(data, recipe.batch_augment, count_classes(model), seed)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import keras
 
 from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.datasets import Load
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
 
@@ -34,6 +35,9 @@ class Engine(Protocol):
     def make_steps(self, model: keras.Model, recipe: Recipe, **options: Any) -> StepFunctions:
         """Makes the steps of a model; arguments are those of `StepFunctions`."""
         ...
+
+    # Keeps arrays on the devices, and takes rows of them there; None: tf.data reads them.
+    load_arrays: Load | None
 
     def load_ahead(self, batches: Iterable) -> Iterator:
         """Iterates over batches of this worker's arrays, which are copied to its devices in advance."""

@@ -71,6 +71,19 @@ class JaxEngine:
                 yield waiting.popleft()
         yield from waiting
 
+    def load_arrays(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> Callable[[np.ndarray], tuple[jax.Array, jax.Array]]:
+        """Copies arrays to every device; returns what takes this worker's rows of a batch from them."""
+        arrays = self.replicate(images), self.replicate(_narrow(labels))
+        take = self.compile(
+            lambda arrays, rows: tuple(array[rows] for array in arrays),
+            shared=(False, True),
+            per_device=False,
+            results=_SHARED,
+        )
+        return lambda rows: take(arrays, self.share(rows))
+
     def all_reduce_sum(self, value: float) -> float:
         if self.worker.workers == 1:
             return float(value)
@@ -107,19 +120,22 @@ class JaxEngine:
         """Copies this worker's share of a batch to its devices, in equal parts; what is there stays."""
         if isinstance(array, jax.Array):
             return array
-        array = np.asarray(array)
-        if array.dtype in (np.int64, np.uint64):
-            array = array.astype(np.int32)
-        return jax.make_array_from_process_local_data(self._sharding(_SHARED), array)
+        return jax.make_array_from_process_local_data(self._sharding(_SHARED), _narrow(np.asarray(array)))
 
     def replicate(self, array: Any) -> jax.Array:
         """Copies an array to every device, into memory that belongs to the copy alone."""
         return jax.make_array_from_process_local_data(self._sharding(_REPLICATED), np.array(array))
 
     def compile(
-        self, function: Callable, shared: Sequence[bool], *, per_device: bool, donate: Sequence[int] = ()
-    ):
-        """Compiles a function whose results are the same on every device.
+        self,
+        function: Callable,
+        shared: Sequence[bool],
+        *,
+        per_device: bool,
+        donate: Sequence[int] = (),
+        results: PartitionSpec = _REPLICATED,
+    ) -> Callable:
+        """Compiles a function for all devices.
 
         Args:
             function: of pytrees.
@@ -127,17 +143,18 @@ class JaxEngine:
             per_device: calls the function on each device with its own part, in which `jax.lax.psum` adds up
                 over the axis "devices"; else once, with all parts as one.
             donate: arguments whose memory the results may take.
+            results: whether they are the same on every device, or divided among them.
         """
         specs = tuple(_SHARED if part else _REPLICATED for part in shared)
         if per_device:
             function = jax.shard_map(
-                function, mesh=self._mesh, in_specs=specs, out_specs=_REPLICATED, check_vma=False
+                function, mesh=self._mesh, in_specs=specs, out_specs=results, check_vma=False
             )
         shardings = tuple(map(self._sharding, specs))
         return jax.jit(
             function,
             in_shardings=shardings,
-            out_shardings=self._sharding(_REPLICATED),
+            out_shardings=self._sharding(results),
             donate_argnums=tuple(donate),
         )
 
@@ -387,6 +404,10 @@ class JaxSteps(StepFunctions):
             self._assign(weights, values[0])
 
         return ExponentialMovingAverage(averages, decay, interpolate, exchange)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    return array.astype("int32") if array.dtype.kind in "iu" and array.dtype.itemsize > 4 else array
 
 
 def _split(array: jax.Array, parts: int, groups: int) -> jax.Array:

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 
@@ -70,7 +71,7 @@ def _join_cluster(*, required: bool) -> None:
         ) from error
 
 
-def _arguments(environ: Mapping[str, str]) -> dict[str, object] | None:
+def _arguments(environ: Mapping[str, str]) -> dict[str, Any] | None:
     """Returns arguments of `jax.distributed.initialize`, or None where nothing tells of other processes."""
     cluster = find_cluster(environ)
     if cluster is not None and cluster.source == "TF_CONFIG":
@@ -94,6 +95,6 @@ def _hide_accelerators_from_tensorflow() -> None:
 
 def _keep_compiled_steps() -> None:
     """Turns JAX's cache of compiled functions on, unless the environment has set its place."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser())
         jax.config.update("jax_compilation_cache_dir", str(home / "keras_resnet" / "jax"))

@@ -32,6 +32,8 @@ from keras_resnet.training.strategy import (
 class TensorFlowEngine:
     """Computes with TensorFlow, on the devices of a strategy; see `Engine`."""
 
+    load_arrays = None
+
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self._strategy = strategy or tf.distribute.get_strategy()
         self.worker: WorkerInfo = worker_info(self._strategy)
