@@ -54,9 +54,9 @@ def run_and_exit(argv: Sequence[str] | None = None) -> NoReturn:
     except Exception:
         traceback.print_exc()
         status = 1
-    if status and "tensorflow" in sys.modules:
+    if status and {"tensorflow", "jax"} & set(sys.modules):
         # A thread that reads images may still run when an error ends a command; Python's own exit would wait
-        # for it forever, or abort.
+        # for it forever, or abort, and JAX's would wait for workers that are gone.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

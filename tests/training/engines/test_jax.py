@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -61,6 +62,36 @@ def test_two_jax_devices_are_one_of_tensorflow(train):
     """With batch norm over all devices, mixed images, averaged weights and a schedule."""
     flags = ("--depth=8", "--steps=8")
     _assert_same(train("jax", *flags, devices=2, **MODERN), train("tensorflow", *flags, **MODERN))
+
+
+def test_arrays_need_no_tensorflow():
+    """Where it is not installed."""
+    script = """
+        import sys
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0].startswith("tensorflow"):
+                    raise ModuleNotFoundError(name)
+        sys.meta_path.insert(0, Missing())
+        import keras
+        import keras_resnet
+        from keras_resnet.data.sources import digits
+        from keras_resnet.training import Recipe, train
+        keras.utils.set_random_seed(0)
+        model = keras_resnet.CifarResNet(8, input_shape=(8, 8, 1), classes=10, weights=None)
+        recipe = Recipe("this test", 64, epochs=2, learning_rate=0.05)
+        state = train(model, digits.load("train"), digits.load("test"), recipe, callbacks=[])
+        assert state.history["val_error"][-1] < 0.3, state.history
+    """
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
 
 
 @pytest.mark.slow
