@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_resnet._utils.recursion import raised_recursion_limit
-from keras_resnet.models.graph import Call, calls
+from keras_resnet.models.graph import Call, calls, run
 from keras_resnet.models.layers import ZeroPaddingShortcut
-from keras_resnet.weights.names import parse_layer_name, stage_of
+from keras_resnet.weights.names import STEM, parse_layer_name, stage_of
 
 # Layers that are a function of their inputs and weights alone. Others, such as dropout with its random state,
 # are called as Keras calls them, and so is synchronized batch norm, which communicates with other devices.
@@ -19,6 +19,7 @@ _PURE = (
     keras.layers.BatchNormalization,
     keras.layers.Conv2D,
     keras.layers.Dense,
+    keras.layers.MaxPooling2D,
     keras.layers.ReLU,
     keras.layers.ZeroPadding2D,
     ZeroPaddingShortcut,
@@ -36,8 +37,9 @@ class BlockwiseModel(keras.Model):
 
     Keras calls a model layer by layer, and the engine traces, differentiates and optimizes each call, which
     takes minutes for a model of 1202 layers. Here a block is a function of its input and its weights, and
-    blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained
-    or frozen as they are at construction.
+    blocks with equal layers and shapes share one function, so that depth only adds calls. With TensorFlow, a
+    block keeps little for its gradients (`recompute.py`). Layers are trained or frozen as they are at
+    construction.
 
     Args:
         model: a flat Functional model with one input and one output. Layers not named like those of this
@@ -79,7 +81,7 @@ class _Walk:
             if isinstance(part, _BlockCall):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
             else:
-                _run(part, values)
+                run(part, values)
         return values[id(self._output)]
 
 
@@ -125,16 +127,26 @@ class _Block:
                 for call in self._calls:
                     # Explicitly: Keras' call context is gone when a gradient recomputes the block.
                     if isinstance(call.operation, keras.layers.BatchNormalization):
-                        _run(call, values, training=training)
+                        run(call, values, training=training)
                     else:
-                        _run(call, values)
+                        run(call, values)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
-        return (
-            _shared_jax(compute, rematerialize)
-            if keras.backend.backend() == "jax"
-            else _shared_tf(compute, rematerialize)
-        )
+        if keras.backend.backend() == "jax":
+            return _shared_jax(compute, rematerialize)
+        return _shared_tf(compute if rematerialize else self._frugal(compute), rematerialize)
+
+    def _frugal(self, compute: _Function) -> _Function:
+        """Makes the function keep less for its gradients where it trains."""
+        from keras_resnet.training.recompute import Recomputation
+
+        trained = Recomputation(self._calls, self.input, self.trainable, self.others, self.moving)
+
+        def train(x, trainable, others, training):
+            # The gradients of inference are those of one image, as for explanations.
+            return trained(x, trainable, others) if training else compute(x, trainable, others, training)
+
+        return train
 
 
 def _tensor(weight: keras.Variable) -> Any:
@@ -184,22 +196,12 @@ class _BlockCall:
         return y
 
 
-def _run(call: Call, values: dict[int, Any], **options: Any) -> None:
-    """Calls a layer or operation with all that it was called with when the model was built.
-
-    Args:
-        values: by tensor of the model; the results are added.
-        options: where the call has no other values.
-    """
-    inputs, own = call.arguments.fill_in(values)
-    own = {key: value for key, value in own.items() if value is not None}
-    results = keras.tree.flatten(call.operation(*inputs, **{**options, **own}))
-    values.update(zip(map(id, call.outputs), results, strict=True))
-
-
 def _block_of(layer: keras.Operation) -> str | None:
+    """Returns the block that a layer belongs to; the stem and its pool are one too."""
     name = parse_layer_name(layer.name)
-    return name.block_name if name else None
+    if layer.name.startswith("pool1_"):
+        return STEM
+    return (name.block_name or name.stage) if name else None
 
 
 def _is_pure(layer: keras.layers.Layer) -> bool:
