@@ -37,8 +37,7 @@ class BlockwiseModel(keras.Model):
 
     Keras calls a model layer by layer, and the engine traces, differentiates and optimizes each call, which
     takes minutes for a model of 1202 layers. Here a block is a function of its input and its weights, and
-    blocks with equal layers and shapes share one function, so that depth only adds calls. With TensorFlow, a
-    block keeps little for its gradients (`recompute.py`). Layers are trained or frozen as they are at
+    blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained or frozen as they are at
     construction.
 
     Args:
@@ -46,12 +45,14 @@ class BlockwiseModel(keras.Model):
             package are called one by one.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory.
+        frugal: the other blocks keep little (`recompute.py`). With TensorFlow only, and not for steps that XLA
+            compiles, whose batch norm returns other statistics.
     """
 
-    def __init__(self, model: keras.Model, rematerialize: Collection[str] = ()):
+    def __init__(self, model: keras.Model, rematerialize: Collection[str] = (), frugal: bool = False):
         with raised_recursion_limit():
             super().__init__(model.inputs, model.outputs, name=model.name)
-        self._walk = _Walk(self, rematerialize)
+        self._walk = _Walk(self, rematerialize, frugal)
 
     def call(self, inputs, training=None, mask=None):
         return self._walk(inputs, bool(training))
@@ -60,7 +61,7 @@ class BlockwiseModel(keras.Model):
 class _Walk:
     """Computes a model from input to output: its blocks, and the layers between them."""
 
-    def __init__(self, model: keras.Model, rematerialize: Collection[str]):
+    def __init__(self, model: keras.Model, rematerialize: Collection[str], frugal: bool):
         (self._input,), (self._output,) = model.inputs, model.outputs
         self._parts: list[Call | _BlockCall] = []
         functions: dict[Any, _Function] = {}
@@ -71,7 +72,7 @@ class _Walk:
                 continue
             recompute = stage_of(members[0].operation.name) in rematerialize
             block = _Block(members)
-            function = functions.setdefault((recompute, block.kind()), block.as_function(recompute))
+            function = functions.setdefault((recompute, block.kind()), block.as_function(recompute, frugal))
             self._parts.append(_BlockCall(block, function))
 
     def __call__(self, image: Any, training: bool) -> Any:
@@ -117,7 +118,7 @@ class _Block:
             parts.append(f"{type(layer).__name__} {sources} {options} {call.outputs[0].shape} {config}")
         return "\n".join(parts)
 
-    def as_function(self, rematerialize: bool) -> "_Function":
+    def as_function(self, rematerialize: bool, frugal: bool) -> "_Function":
         """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
         def compute(x, trainable, others, training):
@@ -134,7 +135,7 @@ class _Block:
 
         if keras.backend.backend() == "jax":
             return _shared_jax(compute, rematerialize)
-        return _shared_tf(compute if rematerialize else self._frugal(compute), rematerialize)
+        return _shared_tf(self._frugal(compute) if frugal and not rematerialize else compute, rematerialize)
 
     def _frugal(self, compute: _Function) -> _Function:
         """Makes the function keep less for its gradients where it trains."""
