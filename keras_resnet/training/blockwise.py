@@ -37,16 +37,16 @@ class BlockwiseModel(keras.Model):
 
     Keras calls a model layer by layer, and the engine traces, differentiates and optimizes each call, which
     takes minutes for a model of 1202 layers. Here a block is a function of its input and its weights, and
-    blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained or frozen as they are at
-    construction.
+    blocks with equal layers and shapes share one function, so that depth only adds calls. Layers are trained
+    or frozen as they are at construction.
 
     Args:
         model: a flat Functional model with one input and one output. Layers not named like those of this
             package are called one by one.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory.
-        frugal: the other blocks keep little (`recompute.py`). With TensorFlow only, and not for steps that XLA
-            compiles, whose batch norm returns other statistics.
+        frugal: the other blocks keep little (`recompute.py`). With TensorFlow only, and not for steps that
+            XLA compiles, whose batch norm returns other statistics.
     """
 
     def __init__(self, model: keras.Model, rematerialize: Collection[str] = (), frugal: bool = False):

@@ -92,7 +92,7 @@ def _functions(model):
 
 
 def test_equal_blocks_share_one_function():
-    # The stem, and of 5 blocks those that change dimensions, if only in their shortcut, are of their own kinds.
+    # The stem and those of 5 blocks that change dimensions, if only in their shortcut, are special.
     assert _functions(BlockwiseModel(_model(shortcut="A"))) == (6, 4)
     assert _functions(_model(shortcut="A")) == (0, 0)
 
