@@ -71,14 +71,14 @@ def keras_fit(small: bool, batch: int) -> dict[str, float]:
     keras.config.set_dtype_policy("mixed_bfloat16")
     size, batch = (64, 4) if small else (224, batch)
     model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3))
-    model.compile(
-        keras.optimizers.SGD(0.1, 0.9), "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(keras.optimizers.SGD(0.1, 0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     images, labels = _batch(batch, size, CLASSES)
     steps = 2 if small else 10
     repeated = [part.repeat(steps, axis=0) for part in (images.astype("float32"), labels)]
     rates = _rates(
-        lambda: model.fit(*repeated, batch_size=batch, epochs=1, shuffle=False, verbose=0), batch * steps, small
+        lambda: model.fit(*repeated, batch_size=batch, epochs=1, shuffle=False, verbose=0),
+        batch * steps,
+        small,
     )
     return {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
 
@@ -247,7 +247,9 @@ def _device() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results" / "gpu.json")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--small", action="store_true")

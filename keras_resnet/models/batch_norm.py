@@ -1,6 +1,7 @@
 """Batch normalization as one operation, where the backend has one."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -18,19 +19,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if mask is None and self._is_float64_on_jax(inputs):
             return self._call_in_float64(inputs, bool(training) and self.trainable)
-        if mask is not None or not self._can_be_fused(inputs):
+        if mask is not None or not self.can_be_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
+        return self.fused(inputs, bool(training) and self.trainable)[0]
+
+    def fused(self, inputs: Any, batch_statistics: bool) -> tuple[Any, list[Any]]:
+        """Normalizes by the fused kernel, and updates the moving averages if by the batch's statistics.
+
+        Returns:
+            The result (N, H, W, C), and what the kernel of the gradients needs besides the inputs.
+        """
         import tensorflow as tf  # reached on the TensorFlow backend only
 
         mean, variance = self.moving_mean, self.moving_variance
-        batch_statistics = bool(training) and self.trainable
         if batch_statistics:
             # The kernel updates the moving averages too, but with a variance that has Bessel's correction,
             # n / (n - 1), which the stock layer's has not. Applying it to the old average before the kernel
             # and removing it from the result leaves an average without it.
             correction = _bessel(inputs)
             variance = variance * correction
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        y, mean, variance, *reserved = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
@@ -43,7 +51,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if batch_statistics:
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance * (1 / correction))
-        return y
+        return y, reserved
 
     def _call_in_float64(self, inputs, batch_statistics):
         # Not by keras.ops, which round to float32 here.
@@ -65,7 +73,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not self.renorm
         )
 
-    def _can_be_fused(self, inputs) -> bool:
+    def can_be_fused(self, inputs: Any) -> bool:
+        """Whether the fused kernel computes what the layer does to these inputs."""
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4

@@ -49,6 +49,19 @@ def calls(graph: keras.Model) -> Iterator[Call]:
         yield from (node for node in nodes if node.operation and not node.is_input)
 
 
+def run(call: Call, values: dict[int, Any], **options: Any) -> None:
+    """Calls a layer or operation with all that it was called with when the model was built.
+
+    Args:
+        values: by id of the model's tensor; the results are added.
+        options: where the call has no other values.
+    """
+    inputs, own = call.arguments.fill_in(values)
+    own = {key: value for key, value in own.items() if value is not None}
+    results = keras.tree.flatten(call.operation(*inputs, **{**options, **own}))
+    values.update(zip(map(id, call.outputs), results, strict=True))
+
+
 def graphs(model: keras.Model) -> Iterator[keras.Model]:
     """Yields the graph of a model and those nested in it at any depth, each once, the outermost first."""
     visited: set[int] = set()

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_resnet._utils.recursion import raised_recursion_limit
-from keras_resnet.models.graph import Call, calls
+from keras_resnet.models.graph import Call, calls, run
 from keras_resnet.models.layers import ZeroPaddingShortcut
-from keras_resnet.weights.names import parse_layer_name, stage_of
+from keras_resnet.weights.names import STEM, parse_layer_name, stage_of
 
 # Layers that are a function of their inputs and weights alone. Others, such as dropout with its random state,
 # are called as Keras calls them, and so is synchronized batch norm, which communicates with other devices.
@@ -19,6 +19,7 @@ _PURE = (
     keras.layers.BatchNormalization,
     keras.layers.Conv2D,
     keras.layers.Dense,
+    keras.layers.MaxPooling2D,
     keras.layers.ReLU,
     keras.layers.ZeroPadding2D,
     ZeroPaddingShortcut,
@@ -44,12 +45,14 @@ class BlockwiseModel(keras.Model):
             package are called one by one.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory.
+        frugal: the other blocks keep little (`recompute.py`). With TensorFlow only, and not for steps that
+            XLA compiles, whose batch norm returns other statistics.
     """
 
-    def __init__(self, model: keras.Model, rematerialize: Collection[str] = ()):
+    def __init__(self, model: keras.Model, rematerialize: Collection[str] = (), frugal: bool = False):
         with raised_recursion_limit():
             super().__init__(model.inputs, model.outputs, name=model.name)
-        self._walk = _Walk(self, rematerialize)
+        self._walk = _Walk(self, rematerialize, frugal)
 
     def call(self, inputs, training=None, mask=None):
         return self._walk(inputs, bool(training))
@@ -58,7 +61,7 @@ class BlockwiseModel(keras.Model):
 class _Walk:
     """Computes a model from input to output: its blocks, and the layers between them."""
 
-    def __init__(self, model: keras.Model, rematerialize: Collection[str]):
+    def __init__(self, model: keras.Model, rematerialize: Collection[str], frugal: bool):
         (self._input,), (self._output,) = model.inputs, model.outputs
         self._parts: list[Call | _BlockCall] = []
         functions: dict[Any, _Function] = {}
@@ -69,7 +72,7 @@ class _Walk:
                 continue
             recompute = stage_of(members[0].operation.name) in rematerialize
             block = _Block(members)
-            function = functions.setdefault((recompute, block.kind()), block.as_function(recompute))
+            function = functions.setdefault((recompute, block.kind()), block.as_function(recompute, frugal))
             self._parts.append(_BlockCall(block, function))
 
     def __call__(self, image: Any, training: bool) -> Any:
@@ -79,7 +82,7 @@ class _Walk:
             if isinstance(part, _BlockCall):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
             else:
-                _run(part, values)
+                run(part, values)
         return values[id(self._output)]
 
 
@@ -115,7 +118,7 @@ class _Block:
             parts.append(f"{type(layer).__name__} {sources} {options} {call.outputs[0].shape} {config}")
         return "\n".join(parts)
 
-    def as_function(self, rematerialize: bool) -> "_Function":
+    def as_function(self, rematerialize: bool, frugal: bool) -> "_Function":
         """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
         def compute(x, trainable, others, training):
@@ -125,16 +128,26 @@ class _Block:
                 for call in self._calls:
                     # Explicitly: Keras' call context is gone when a gradient recomputes the block.
                     if isinstance(call.operation, keras.layers.BatchNormalization):
-                        _run(call, values, training=training)
+                        run(call, values, training=training)
                     else:
-                        _run(call, values)
+                        run(call, values)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
-        return (
-            _shared_jax(compute, rematerialize)
-            if keras.backend.backend() == "jax"
-            else _shared_tf(compute, rematerialize)
-        )
+        if keras.backend.backend() == "jax":
+            return _shared_jax(compute, rematerialize)
+        return _shared_tf(self._frugal(compute) if frugal and not rematerialize else compute, rematerialize)
+
+    def _frugal(self, compute: _Function) -> _Function:
+        """Makes the function keep less for its gradients where it trains."""
+        from keras_resnet.training.recompute import Recomputation
+
+        trained = Recomputation(self._calls, self.input, self.trainable, self.others, self.moving)
+
+        def train(x, trainable, others, training):
+            # The gradients of inference are those of one image, as for explanations.
+            return trained(x, trainable, others) if training else compute(x, trainable, others, training)
+
+        return train
 
 
 def _tensor(weight: keras.Variable) -> Any:
@@ -184,22 +197,12 @@ class _BlockCall:
         return y
 
 
-def _run(call: Call, values: dict[int, Any], **options: Any) -> None:
-    """Calls a layer or operation with all that it was called with when the model was built.
-
-    Args:
-        values: by tensor of the model; the results are added.
-        options: where the call has no other values.
-    """
-    inputs, own = call.arguments.fill_in(values)
-    own = {key: value for key, value in own.items() if value is not None}
-    results = keras.tree.flatten(call.operation(*inputs, **{**options, **own}))
-    values.update(zip(map(id, call.outputs), results, strict=True))
-
-
 def _block_of(layer: keras.Operation) -> str | None:
+    """Returns the block that a layer belongs to; the stem and its pool are one too."""
     name = parse_layer_name(layer.name)
-    return name.block_name if name else None
+    if layer.name.startswith("pool1_"):
+        return STEM
+    return (name.block_name or name.stage) if name else None
 
 
 def _is_pure(layer: keras.layers.Layer) -> bool:

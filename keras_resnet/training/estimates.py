@@ -10,9 +10,18 @@ import keras
 from keras_resnet._utils.progress import format_seconds
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
-from keras_resnet.weights.names import parse_layer_name
+from keras_resnet.weights.names import LayerName, parse_layer_name
 
 _WARMUP_STEPS, _MEASURED_STEPS = 2, 5
+
+
+# What the gradients of a layer or the next one need: outputs of convolutions, and inputs of the next ones.
+_KEPT = (
+    keras.layers.Conv2D,
+    keras.layers.Activation,
+    keras.layers.ZeroPadding2D,
+    keras.layers.MaxPooling2D,
+)
 
 
 def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
@@ -60,27 +69,33 @@ def estimate_memory(
     Args:
         images: number of images that a device computes at a time.
         rematerialize: stages whose blocks keep only their outputs, and the inner activations of one block.
+            The others keep little (`recompute.py`).
     """
     weights = model.count_params() * 4
     copies = 3 + bool(recipe.ema_decay)
-    # What the gradients need: outputs of convolutions, and the inputs of the next ones.
-    kept = (
-        keras.layers.Conv2D,
-        keras.layers.Activation,
-        keras.layers.ZeroPadding2D,
-        keras.layers.MaxPooling2D,
-    )
+    names = {layer.name for layer in model.layers}
+    last_of_stem = next((name for name in ("pool1_pool", "conv1_relu") if name in names), "")
     activations, recomputed = 0, {"": 0}
     for layer in model.layers:
-        if isinstance(layer, kept):
-            size = 2 if layer.compute_dtype in ("float16", "bfloat16") else 4
-            size *= math.prod(layer.output.shape[1:])
-            name = parse_layer_name(layer.name)
-            if name and name.block_name and name.stage in rematerialize and name.kind != "out":
-                recomputed[name.block_name] = recomputed.get(name.block_name, 0) + size
-            else:
-                activations += size
+        if not isinstance(layer, _KEPT):
+            continue
+        size = 2 if layer.compute_dtype in ("float16", "bfloat16") else 4
+        size *= math.prod(layer.output.shape[1:])
+        name = parse_layer_name(layer.name)
+        if name and name.block_name and name.stage in rematerialize and name.kind != "out":
+            recomputed[name.block_name] = recomputed.get(name.block_name, 0) + size
+        elif _is_kept(layer, name, last_of_stem):
+            activations += size
     return copies * weights + images * (activations + max(recomputed.values()))
+
+
+def _is_kept(layer: keras.layers.Layer, name: LayerName | None, last_of_stem: str) -> bool:
+    """Whether the output of a layer stays until its gradients; see `recompute.py` for those of a block."""
+    if keras.backend.backend() != "tensorflow" or not (name or layer.name.startswith("pool1_")):
+        return True
+    from keras_resnet.training.recompute import keeps_output
+
+    return layer.name == last_of_stem or bool(name and name.kind == "out") or keeps_output(layer)
 
 
 def measure_time(

@@ -54,13 +54,16 @@ class CoupledSGD(keras.optimizers.SGD):
             return
         import tensorflow as tf
 
+        # Not before the gradient is there: else a step starts with the decay of all weights, a copy of them.
+        with tf.control_dependencies([gradient]):
+            decayed = self._decayed(gradient, variable)
         # One kernel for velocity and weight: a model has hundreds of variables, and each operation is traced,
         # optimized and scheduled for every one of them.
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=velocity.value.handle,
             lr=tf.cast(learning_rate, variable.dtype),
-            grad=self._decayed(gradient, variable),
+            grad=decayed,
             momentum=self.momentum,
         )
 

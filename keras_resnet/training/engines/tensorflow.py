@@ -79,7 +79,7 @@ class TensorFlowSteps(StepFunctions):
         self._test = tf.function(self._test_anywhere, autograph=False, reduce_retracing=True)
 
     def _build(self) -> None:
-        self.trained = BlockwiseModel(self._model, self._rematerialize)
+        self.trained = BlockwiseModel(self._model, self._rematerialize, frugal=not self._jit_compile)
         self._state = self._changing_state()
         self._train = tf.function(
             self._train_anywhere, jit_compile=self._jit_compile or None, autograph=False
