@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --output=gpu.json --small         # the same on a processor, to try the script
     python benchmarks/gpu.py --parts=peak,ours-50-256 --output=gpu.json
 
-Each part is a process with a time limit of its own. What it has measured is in the file as soon as it ends, and a
-part that fails or takes too long leaves its error there.
+Each part is a process with a time limit of its own. What it has measured is in the file as soon as it ends,
+and a part that fails or takes too long leaves its error there.
 """
 
 import argparse
@@ -36,6 +36,7 @@ def peak(small: bool) -> dict[str, float]:
 def ours(small: bool, depth: int, batch: int) -> dict[str, float]:
     """Trains a bottleneck network in bfloat16 on one constant batch."""
     import keras
+
     import keras_resnet
 
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -117,7 +118,7 @@ def torch_compile(small: bool, batch: int) -> dict[str, float]:
 
 
 def paper(small: bool) -> dict[str, float]:
-    """Trains ResNet-20 for the paper's 64,000 steps of 128 on Fashion-MNIST, of an .npz file next to this one."""
+    """Trains ResNet-20 for the paper's 64,000 steps on Fashion-MNIST (.npz), without augmentation."""
     import keras
     import numpy as np
 
