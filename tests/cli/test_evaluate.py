@@ -57,7 +57,9 @@ def test_json_for_machines(evaluated, tmp_path, capsys):
     assert main(["evaluate", str(run), *flags]) == 0
     results = json.loads(capsys.readouterr().out)
     assert results == json.loads((tmp_path / "evaluation.json").read_text())
-    assert results["results"][run.name]["top1_error"] < 0.1
+    assert results["results"][run.name]["images"] == 355
+    # Far below chance: how good so short a training is differs from processor to processor.
+    assert results["results"][run.name]["top1_error"] < 0.3
 
 
 def test_other_images_are_refused(evaluated, tmp_path, capsys):
