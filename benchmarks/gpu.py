@@ -123,7 +123,8 @@ def paper(small: bool) -> dict[str, float]:
     import numpy as np
 
     import keras_resnet
-    from keras_resnet.training import get_recipe, train
+    from keras_resnet.training import train
+    from keras_resnet.training.recipes import get_recipe
 
     with np.load(os.environ.get("FASHION_MNIST", HERE / "fashion_mnist.npz")) as file:
         arrays = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}

@@ -52,6 +52,7 @@ OTHERS = (
     "export TF_CONFIG=",
     "if [ $status = ",
     "npm install @litertjs/core",
+    "pip install 'keras-resnet-applications[jax]'",
     "pip install .",
     "python -m http.server ",
     "status=$?",
@@ -290,7 +291,7 @@ def _run(words, command, capsys):
 
 
 @_each([command for command in COMMANDS if not _is_long(command)])
-def test_command_runs_and_prints_what_the_page_shows(command, supply, capsys):
+def test_command_runs_and_prints_what_the_page_shows(command, supply, capsys, one_backend):
     _run(supply(command), command, capsys)
 
 
@@ -299,7 +300,7 @@ class _StartedError(Exception):
 
 
 @_each(list(filter(_is_long, COMMANDS)))
-def test_long_command_starts(command, supply, monkeypatch):
+def test_long_command_starts(command, supply, monkeypatch, one_backend):
     def start(*_, **__):
         raise _StartedError
 
@@ -432,6 +433,12 @@ def names_of(here, request, monkeypatch):
         return {}
 
     return names
+
+
+@pytest.fixture
+def one_backend(monkeypatch):
+    """Leaves Keras' backend, which this process cannot change, as it is."""
+    monkeypatch.setattr(importlib.import_module("keras_resnet.cli.commands.train"), "set_backend", str)
 
 
 @pytest.mark.parametrize(

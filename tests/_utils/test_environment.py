@@ -7,7 +7,12 @@ import pytest
 from helpers.errors import refused
 
 from keras_resnet._utils import environment
-from keras_resnet._utils.environment import require_installed_backend, require_tensorflow_backend
+from keras_resnet._utils.environment import (
+    require_engine,
+    require_installed_backend,
+    require_tensorflow_backend,
+    set_backend,
+)
 
 _SCRIPT = "from keras_resnet._utils.environment import prepare; print(prepare())"
 
@@ -69,11 +74,31 @@ def test_models_need_a_backend_that_is_installed(monkeypatch, before_keras):
             require_installed_backend()
 
 
-def test_and_that_of_a_keras_that_is_imported(monkeypatch):
-    class Keras:
-        class config:
-            backend = staticmethod(lambda: "jax")
+class Keras:
+    class config:
+        backend = staticmethod(lambda: "jax")
 
+
+def test_a_process_has_one_backend(monkeypatch, before_keras):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    set_backend("jax")
+    require_engine()
+    assert os.environ["KERAS_BACKEND"] == "jax"
+    with refused("backend", "torch"):
+        set_backend("torch")
+    monkeypatch.setitem(sys.modules, "keras", Keras)
+    set_backend("jax")
+    with refused("backend", "tensorflow"):
+        set_backend("tensorflow")
+
+
+def test_no_engine_is_for_torch(monkeypatch, before_keras):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with refused(None, "KERAS_BACKEND=torch"):
+        require_engine()
+
+
+def test_and_that_of_a_keras_that_is_imported(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setitem(sys.modules, "keras", Keras)
     with refused(None, "KERAS_BACKEND=jax"):

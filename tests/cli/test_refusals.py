@@ -156,7 +156,6 @@ REFUSALS = [
     ("train --resume=must --output_dir=nowhere", "--resume=must"),
     ("train --resume=yes", "--resume=yes"),
     ("train --backend=torch", "--backend=torch"),
-    ("train --backend=jax", "--backend=jax"),  # in a process whose Keras computes with TensorFlow
     ("train --on_nan=ignore", "--on_nan=ignore"),
     ("train --log=json", "--log=json"),
     ("train --seed=-1", "--seed=-1"),

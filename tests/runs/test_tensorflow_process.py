@@ -77,7 +77,7 @@ def test_a_run_with_jax_is_a_run(tmp_path, monkeypatch):
     assert trained.returncode == 0, trained.stderr
     assert "JAX" in trained.stdout
     run = keras_resnet.Run.open(tmp_path / "run")
-    assert FILES <= {path.name for path in run.path.iterdir()}
+    assert {path.name for path in run.path.iterdir()} >= FILES
     assert not list(run.path.glob(".finishing-*"))
     assert run.metrics["accuracy"] > 0.8
     assert all(file.agreement > 0.99 for file in run.report.files)
@@ -92,7 +92,8 @@ def test_arrays_are_trained_by_jax_from_python(tmp_path):
         import keras_resnet
         from keras_resnet.data.sources import digits
         data = keras_resnet.data.from_arrays(digits.load("train"), test=digits.load("test"), hflip=False)
-        run = keras_resnet.train(dataset=data, depth=8, epochs=4, output_dir={str(tmp_path)!r}, run_name="run")
+        folder = {str(tmp_path)!r}
+        run = keras_resnet.train(dataset=data, depth=8, epochs=4, output_dir=folder, run_name="run")
         print("ACCURACY", run.metrics["accuracy"], run.report.accuracy)
     """
     process = subprocess.run(

@@ -71,10 +71,13 @@ class JaxEngine:
                 yield waiting.popleft()
         yield from waiting
 
-    def load_arrays(
-        self, images: np.ndarray, labels: np.ndarray
-    ) -> Callable[[np.ndarray], tuple[jax.Array, jax.Array]]:
-        """Copies arrays to every device; returns what takes this worker's rows of a batch from them."""
+    def load_arrays(self, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], tuple[Any, Any]]:
+        """Copies arrays to every device; returns what takes this worker's rows of a batch from them.
+
+        With several workers the arrays stay in memory, of which each copies its rows.
+        """
+        if self.worker.workers > 1:
+            return lambda rows: (images[rows], labels[rows])
         arrays = self.replicate(images), self.replicate(_narrow(labels))
         take = self.compile(
             lambda arrays, rows: tuple(array[rows] for array in arrays),
