@@ -1,5 +1,4 @@
-"""The figures of the experiments, readable in gray and by the color-blind: brightness, dashes and marks "
-"differ."""
+"""The figures of the experiments; brightness, dashes and marks tell their lines apart, also in gray."""
 
 import itertools
 import os

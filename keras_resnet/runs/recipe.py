@@ -1,5 +1,4 @@
-"""The recipe of a training: one of the table or the user's own, with the fields that the configuration "
-"changes."""
+"""The recipe of a training: one of the table or the user's own, with the configuration's changes."""
 
 import dataclasses
 import logging

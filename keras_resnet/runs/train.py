@@ -1,5 +1,4 @@
-"""`keras_resnet.train`: from a configuration to a finished run, interrupted and resumed as often as need "
-"be."""
+"""`keras_resnet.train`: from a configuration to a finished run, interrupted and resumed at any time."""
 
 import contextlib
 import logging

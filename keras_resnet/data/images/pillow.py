@@ -1,5 +1,4 @@
-"""Prepares one image for a model with Pillow: to the same pixels as the input pipeline, without "
-"TensorFlow."""
+"""Prepares one image for a model with Pillow, without TensorFlow: to the pixels of the input pipeline."""
 
 import math
 import os

@@ -1,5 +1,4 @@
-"""The splits of a prepared TFDS dataset: which train, validate and test, what they share, how they are "
-"read."""
+"""The splits of a prepared TFDS dataset: which is for what, what they share, and how they are read."""
 
 import bisect
 import functools
