@@ -12,7 +12,7 @@ from typing import Any
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.errors import UserError
-from keras_resnet.export.config import ON_DECODE_ERROR
+from keras_resnet.export.config import ON_DECODE_ERROR, ExportConfig
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.architecture import ARCHITECTURE, ArchitectureOptions
 from keras_resnet.runs.data_options import DATA, DataOptions, InputOptions, check_dataset
@@ -317,6 +317,20 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
                     parameter=name,
                     value=getattr(self, name),
                 )
+
+    def exports(self) -> ExportConfig:
+        """The files to export.
+
+        Raises:
+            UserError: there is no such kind.
+        """
+        return ExportConfig.from_kinds(
+            self.export,
+            parameter="export",
+            litertjs=self.litertjs,
+            max_accuracy_drop=self.max_accuracy_drop,
+            on_decode_error=self.on_decode_error,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `run.json`; a `Dataset` object becomes None, for it cannot be written down."""

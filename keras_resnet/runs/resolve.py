@@ -65,13 +65,7 @@ def resolve(config: TrainConfig) -> TrainJob:
     architecture = initial.architecture if initial else config.architecture or config.resolve()
     _check_architecture(config, architecture)
     _check_packages(config)
-    exports = ExportConfig.from_kinds(
-        config.export,
-        parameter="export",
-        litertjs=config.litertjs,
-        max_accuracy_drop=config.max_accuracy_drop,
-        on_decode_error=config.on_decode_error,
-    )
+    exports = config.exports()
     exports.check()
     recipe_name, recipe = resolve_recipe(config, dataset)
     recipe = _resolve_zero_gamma(config, recipe, architecture)

@@ -18,7 +18,6 @@ import numpy as np
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.sources.arrays import ArrayReader, split_from_arrays
 from keras_resnet.errors import UserError
-from keras_resnet.export.config import ExportConfig
 from keras_resnet.runs.finish import finish_run
 from keras_resnet.runs.record import RunFolder, read_record
 from keras_resnet.runs.run import Run
@@ -133,18 +132,11 @@ def _finish(folder: pathlib.Path, staging: pathlib.Path) -> None:
     run, config = Run(folder, record), record.train_config
     arrays = staging / _ARRAYS
     dataset = _from_arrays(arrays, record.settings["dataset"]) if arrays.exists() else run.load_dataset()
-    exports = ExportConfig.from_kinds(
-        config.export,
-        parameter="export",
-        litertjs=config.litertjs,
-        max_accuracy_drop=config.max_accuracy_drop,
-        on_decode_error=config.on_decode_error,
-    )
     finish_run(
         RunFolder(folder.parent, folder.name, record.config, record.settings, record.metadata),
         load_keras(staging / _MODEL),
         run.pipeline(dataset),
-        exports,
+        config.exports(),
         precise_bn=config.precise_bn,
         **json.loads((staging / _RESULTS).read_text(encoding="utf-8")),
     )

@@ -74,14 +74,28 @@ def test_arrays_need_no_tensorflow():
                     raise ModuleNotFoundError(name)
         sys.meta_path.insert(0, Missing())
         import keras
+        import numpy as np
         import keras_resnet
         from keras_resnet.data.sources import digits
         from keras_resnet.training import Recipe, train
+
+        class Keep(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                if epoch == 0:
+                    self.weights = self.model.get_weights()
+                    self.copies = [np.array(weight) for weight in self.weights]
+
+        keep = Keep()
         keras.utils.set_random_seed(0)
         model = keras_resnet.CifarResNet(8, input_shape=(8, 8, 1), classes=10, weights=None)
         recipe = Recipe("this test", 64, epochs=2, learning_rate=0.05)
-        state = train(model, digits.load("train"), digits.load("test"), recipe, callbacks=[])
+        test = digits.load("test")
+        state = train(model, digits.load("train"), test, recipe, callbacks=[keep])
         assert state.history["val_error"][-1] < 0.3, state.history
+        # Later steps take the memory of weights, but not of what a callback has kept.
+        assert all(map(np.array_equal, keep.weights, keep.copies))
+        wrong = model.predict(test[0], verbose=0).argmax(axis=1) != test[1]
+        assert abs(wrong.mean() - state.history["val_error"][-1]) < 1e-6
     """
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     process = subprocess.run(
