@@ -58,6 +58,7 @@ def _arrays(folder):
         return {name: file[name] for name in file if name != "meta"}  # which has the seconds it took
 
 
+@pytest.mark.slow
 def test_two_jax_devices_are_one_of_tensorflow(train):
     """With batch norm over all devices, mixed images, averaged weights and a schedule."""
     flags = ("--depth=8", "--steps=8")
