@@ -9,6 +9,7 @@ and a part that fails or takes too long leaves its error there.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -62,7 +63,7 @@ def cifar(small: bool, depth: int) -> dict[str, float]:
     model = keras_resnet.CifarResNet(8 if small else depth, classes=10, weights=None)
     steps = engine.make_steps(model, _recipe(batch))
     rates = _rates(lambda: steps.train_step(*take(random.integers(0, count, batch))), batch, small)
-    return {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
+    return _speed(rates)
 
 
 def keras_fit(small: bool, batch: int) -> dict[str, float]:
@@ -81,7 +82,7 @@ def keras_fit(small: bool, batch: int) -> dict[str, float]:
         batch * steps,
         small,
     )
-    return {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
+    return _speed(rates)
 
 
 def torch_compile(small: bool, batch: int) -> dict[str, float]:
@@ -111,7 +112,7 @@ def torch_compile(small: bool, batch: int) -> dict[str, float]:
         return loss.item()  # as our step returns its loss
 
     rates = _rates(step, batch, small)
-    result = {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
+    result = _speed(rates)
     if not small:
         result["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return result
@@ -135,8 +136,6 @@ def paper(small: bool) -> dict[str, float]:
     model = keras_resnet.CifarResNet(8 if small else 20, input_shape=(28, 28, 1), classes=10, weights=None)
     recipe = get_recipe("cifar")
     if small:
-        import dataclasses
-
         recipe = dataclasses.replace(recipe, iterations=8, milestones=(4, 6))
     start = time.perf_counter()
     state = train(
@@ -154,7 +153,7 @@ def paper(small: bool) -> dict[str, float]:
 
 
 def profile(small: bool) -> dict[str, object]:
-    """Counts the operations of a compiled ResNet-50 step and their traffic, as XLA estimates them."""
+    """Traces ten ResNet-50 steps, for a profiler that shows where their time goes, and times them."""
     import keras
     import numpy as np
 
@@ -219,7 +218,7 @@ def _train(model, batch: int, size: int, classes: int, small: bool) -> dict[str,
     steps = engine.make_steps(model, _recipe(batch))
     images, labels = (engine.share(part) for part in _batch(batch, size, classes))
     rates = _rates(lambda: steps.train_step(images, labels), batch, small)
-    result = {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
+    result = _speed(rates)
     memory = jax.local_devices()[0].memory_stats()
     if memory:
         result["peak_gib"] = memory["peak_bytes_in_use"] / 2**30
@@ -238,6 +237,10 @@ def _rates(run, work: float, small: bool) -> list[float]:
             count += 1
         rates.append(work * count / (time.perf_counter() - start))
     return rates
+
+
+def _speed(rates: list[float]) -> dict[str, float]:
+    return {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
 
 
 def _device() -> str:

@@ -118,7 +118,7 @@ class _Block:
             parts.append(f"{type(layer).__name__} {sources} {options} {call.outputs[0].shape} {config}")
         return "\n".join(parts)
 
-    def as_function(self, rematerialize: bool, frugal: bool) -> "_Function":
+    def as_function(self, rematerialize: bool, frugal: bool) -> _Function:
         """Returns (input, trainable weights, other weights, training) -> (output, updated averages)."""
 
         def compute(x, trainable, others, training):
@@ -155,7 +155,7 @@ def _tensor(weight: keras.Variable) -> Any:
         return weight.value
     import tensorflow as tf
 
-    return tf.convert_to_tensor(weight)  # not a tf.Variable, for each of which a function is traced anew
+    return tf.convert_to_tensor(weight)  # not a tf.Variable, for each of which a function would be traced
 
 
 def _shared_tf(compute: _Function, rematerialize: bool) -> _Function:
@@ -182,7 +182,7 @@ def _shared_jax(compute: _Function, rematerialize: bool) -> _Function:
 class _BlockCall:
     """A block called through the function that it shares with equal blocks."""
 
-    def __init__(self, block: _Block, function: "_Function"):
+    def __init__(self, block: _Block, function: _Function):
         self.block = block
         self._function = function
 

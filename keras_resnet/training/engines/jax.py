@@ -91,15 +91,18 @@ class JaxEngine:
         if self.worker.workers == 1:
             return float(value)
         with self.handle_lost_workers():
-            own = self.share(np.full(self.local_devices, value / self.local_devices, "float32"))
-            return float(jax.jit(jnp.sum, out_shardings=self._sharding(_REPLICATED))(own))
+            return float(self._reduce(jnp.sum, np.float32(value / self.local_devices)))
 
     def largest(self, number: int) -> int:
         """Returns the largest of the numbers of all workers, of which all must call this."""
         if self.worker.workers == 1:
             return number
-        own = self.share(np.full(self.local_devices, number, "int32"))
-        return int(jax.jit(jnp.max, out_shardings=self._sharding(_REPLICATED))(own))
+        return int(self._reduce(jnp.max, np.int32(number)))
+
+    def _reduce(self, function: Callable, value: np.generic) -> jax.Array:
+        """Applies a function to an array that has each worker's value once for each of its devices."""
+        own = self.share(np.full(self.local_devices, value))
+        return jax.jit(function, out_shardings=self._sharding(_REPLICATED))(own)
 
     def handle_lost_workers(self) -> contextlib.AbstractContextManager:
         from keras_resnet.training.engines.jax_devices import handle_lost_workers
@@ -333,7 +336,7 @@ class JaxSteps(StepFunctions):
         """Returns weights and state of the optimizer after a step; with loss scaling, as Keras scales."""
         variables = self.trained.trainable_variables
         inner, scaled = self._inner_optimizer, self._scales_loss
-        own = optimizer_state[: len(optimizer_state) - 3 if scaled else -1]
+        own = optimizer_state[: -3 if scaled else -1]
         iterations = optimizer_state[len(own)]
         if scaled:
             gradients = [gradient / optimizer_state[-1].astype(gradient.dtype) for gradient in gradients]

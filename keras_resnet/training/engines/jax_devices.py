@@ -15,8 +15,8 @@ from keras_resnet.training.signals import lost_worker
 
 # Seconds after which a worker that does not answer counts as lost. XLA then ends the others.
 _HEARTBEAT_SECONDS = 30
-# Set by what starts several processes that JAX recognizes by itself, SLURM apart.
-_LAUNCHERS = ("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE", "TPU_WORKER_HOSTNAMES")
+# Set by Open MPI for the processes that it starts.
+_LAUNCHERS = ("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE")
 
 
 def find_devices(strategy: str) -> list[jax.Device]:
@@ -81,7 +81,7 @@ def _arguments(environ: Mapping[str, str]) -> dict[str, Any] | None:
             "process_id": cluster.tasks.index(cluster.task),
         }
     several_hosts = "," in environ.get("TPU_WORKER_HOSTNAMES", "")
-    others = any(environ.get(name) for name in _LAUNCHERS if name != "TPU_WORKER_HOSTNAMES")
+    others = any(environ.get(name) for name in _LAUNCHERS)
     return {} if cluster is not None or several_hosts or others else None
 
 
