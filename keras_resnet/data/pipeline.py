@@ -15,6 +15,7 @@ from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.batch_augmenter import BatchAugmenter
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.data.decode_errors import DecodeErrors
+from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.data.images import augment
 from keras_resnet.data.images.decode import decode_resize_box
 from keras_resnet.data.input_spec import InputTransform
@@ -138,6 +139,28 @@ class Pipeline:
         batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
         return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_per_op())
 
+    def cached_arrays(self, mean: np.ndarray) -> ImageArrays | None:
+        """The training images with the order and the crops of `train_batches`; None if they are not cached.
+
+        Args:
+            mean: as of `train_batches`.
+        """
+        if not self._is_cached(self.dataset.train):
+            return None
+
+        def draw(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+            key = tf.constant(epoch, tf.int32)
+            uniforms = self._uniforms(key, augment.CROP_FLIP_UNIFORMS)
+            return self._cached_order(key).numpy(), uniforms.numpy()
+
+        images, labels = (array.numpy() for array in self._cached_train)
+        transform = self.transform
+        return ImageArrays(images, labels, transform.padding, transform.hflip, fill=mean, draw=draw)
+
+    def _cached_order(self, epoch: tf.Tensor) -> tf.Tensor:
+        order = tf.range(len(self._cached_train[1]))
+        return tf.random.experimental.stateless_shuffle(order, self._key(_ORDER, epoch))
+
     def validation_batches(self, batch_size: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         """Returns the validation images, each once and always in the same order.
 
@@ -253,7 +276,7 @@ class Pipeline:
             batches = self._epoch(epoch, part, lambda _, image: self._transform_image(image))
             return batches.map(crop_and_flip, num_parallel_calls=tf.data.AUTOTUNE)
         images, labels = self._cached_train
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), self._key(_ORDER, epoch))
+        order = self._cached_order(epoch)
         batches = tf.reshape(order[: part.steps * part.batch_size], [part.steps, part.batch_size])
         return tf.data.Dataset.from_tensor_slices(batches[part.skipped :, part.worker :: part.workers]).map(
             lambda indices: crop_and_flip(indices, tf.gather(images, indices), tf.gather(labels, indices)),

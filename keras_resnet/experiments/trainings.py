@@ -183,7 +183,9 @@ def _train(setup: Setup, training: Training, model: "keras.Model", pipeline: "Pi
     with pipeline.decode_errors.translate():
         state = train(
             model,
-            ResumableData(setup.steps_between_validations, batches),
+            ResumableData(
+                setup.steps_between_validations, batches, arrays=lambda: pipeline.cached_arrays(mean)
+            ),
             pipeline.validation_batches(_VALIDATION_BATCH),
             recipe,
             callbacks=[LineLogger()],

@@ -102,6 +102,7 @@ def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:
             workers=workers,
         ),
         batch_augment=recipe.batch_augment,
+        arrays=lambda: pipeline.cached_arrays(mean),
     )
 
 

@@ -226,7 +226,8 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     rematerialize: tuple[str, ...] = option(
         (),
         "Stages, such as conv2,conv3, that recompute their inner activations for the gradients instead of "
-        "keeping them: less memory, about 1.3 times the work.",
+        "keeping them: less memory, about 1.3 times the work. For JAX also batch_norm: all stages recompute "
+        "batch norm and ReLU but no convolutions, as TensorFlow does in any case.",
         "strs",
         group=COMPUTATION,
     )

@@ -97,7 +97,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
     from keras_resnet.models.complexity import complexity
     from keras_resnet.runs.build import VALIDATION_BATCH, build
     from keras_resnet.training import estimates
-    from keras_resnet.training.input import EvaluationData
+    from keras_resnet.training.input import EvaluationData, data_for_steps
 
     built = build(job)
     config, recipe, worker = job.config, job.recipe, built.worker
@@ -105,16 +105,20 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
     epochs, steps = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
     validation_steps = -(-job.dataset.validation.size // (VALIDATION_BATCH * worker.workers))
     with built.engine.scope(), built.pipeline.decode_errors.translate():
+        batches, arrays = data_for_steps(
+            built.train_data, built.engine, recipe, len(job.dataset.class_names), config.seed
+        )
         functions = built.engine.make_steps(
             built.model,
             recipe,
+            arrays,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
         )
         train_seconds, validation_seconds = estimates.measure_time(
             functions,
-            built.train_data.batches(0, worker.worker, worker.workers),
+            batches.batches(0, worker.worker, worker.workers),
             EvaluationData(built.validation_batches, worker, built.engine.local_devices),
             steps,
             epochs * validation_steps,
@@ -140,7 +144,9 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         steps_per_epoch=per_epoch,
         steps=steps,
         epochs=epochs,
-        memory=estimates.estimate_memory(built.model, recipe, images_at_once, config.rematerialize),
+        memory=estimates.estimate_memory(
+            built.model, recipe, images_at_once, config.rematerialize, config.jit_compile
+        ),
         train_seconds=train_seconds,
         validation_seconds=validation_seconds,
     )

@@ -8,6 +8,7 @@ import importlib.util
 import pathlib
 
 import keras_resnet
+from keras_resnet._utils.environment import keras_backend
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
@@ -144,17 +145,26 @@ def _check_architecture(config: TrainConfig, architecture: Architecture) -> None
             parameter="drop_path",
             value=config.drop_path,
         )
-    if config.rematerialize and config.sync_batch_norm:
+    on_tensorflow = keras_backend() == "tensorflow"
+    if config.rematerialize and config.sync_batch_norm and on_tensorflow:
         raise UserError(
             "cannot be combined with sync_batch_norm, whose layers communicate with other devices and cannot "
             "be computed again; leave one of them out.",
             parameter="rematerialize",
             value=config.rematerialize,
         )
+    if "batch_norm" in config.rematerialize and config.jit_compile and on_tensorflow:
+        raise UserError(
+            "cannot recompute batch_norm in steps of TensorFlow that XLA compiles; leave out jit_compile, or "
+            "name stages.",
+            parameter="rematerialize",
+            value=config.rematerialize,
+        )
     for stage in config.rematerialize:
-        if stage not in architecture.stages:
+        if stage not in (*architecture.stages, "batch_norm"):
             raise UserError(
-                f"{architecture.name} has the stages {','.join(architecture.stages)}.",
+                f"{architecture.name} has the stages {','.join(architecture.stages)}; batch_norm stands for "
+                "the inexpensive layers of all.",
                 parameter="rematerialize",
                 value=stage,
             )

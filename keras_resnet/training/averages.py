@@ -32,10 +32,14 @@ class ExponentialMovingAverage:
 
     def update(self, step: int) -> None:
         """Includes the weights after a step, counted from 0: each of the first 8 steps, then every 8th."""
-        if step + 1 > INTERVAL and (step + 1) % INTERVAL:
+        if step != self.next_update(step):
             return
         updates = (step + 1) / INTERVAL
         self._interpolate(min(self._decay**INTERVAL, updates / (updates + 9)))
+
+    def next_update(self, step: int) -> int:
+        """Returns the first step, from this one on, whose weights are included."""
+        return step if step < INTERVAL else step // INTERVAL * INTERVAL + INTERVAL - 1
 
     def swap(self) -> None:
         """Exchanges the weights and their averages."""

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_resnet._utils.recursion import raised_recursion_limit
+from keras_resnet.errors import UserError
 from keras_resnet.models.graph import Call, calls, run
 from keras_resnet.models.layers import ZeroPaddingShortcut
 from keras_resnet.weights.names import STEM, parse_layer_name, stage_of
@@ -26,8 +27,41 @@ _PURE = (
 )
 
 
+# What `rematerialize` takes besides stages: all but the convolutions, in every block.
+BATCH_NORM = "batch_norm"
+
 # (input, trainable weights, other weights, training) -> (output, updated averages)
 _Function = Callable[[Any, Sequence[Any], Sequence[Any], bool], tuple[Any, list[Any]]]
+
+
+# Convolutions, and the sums of which the statistics of batch norm are made, which are few numbers.
+_KEPT_BY_JAX = ("conv_general_dilated", "dot_general", "reduce_sum")
+
+
+def is_frugal(rematerialize: Collection[str], jit_compile: bool) -> bool:
+    """Whether blocks keep the outputs of convolutions for their gradients, and recompute what is cheap.
+
+    TensorFlow does so by itself (`recompute.py`), but not in steps that XLA compiles, whose batch norm
+    returns other statistics. JAX does it for "batch_norm".
+
+    Args:
+        rematerialize: stages, or "batch_norm".
+        jit_compile: whether the step is compiled by XLA, for TensorFlow.
+
+    Raises:
+        UserError: "batch_norm" with jit_compile.
+    """
+    asked = BATCH_NORM in rematerialize
+    if keras.backend.backend() == "jax":
+        return asked
+    if asked and jit_compile:
+        raise UserError(
+            "cannot recompute batch_norm in steps of TensorFlow that XLA compiles; leave out jit_compile, or "
+            "name stages.",
+            parameter="rematerialize",
+            value=BATCH_NORM,
+        )
+    return not jit_compile
 
 
 class BlockwiseModel(keras.Model):
@@ -45,8 +79,7 @@ class BlockwiseModel(keras.Model):
             package are called one by one.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory.
-        frugal: the other blocks keep little (`recompute.py`). With TensorFlow only, and not for steps that
-            XLA compiles, whose batch norm returns other statistics.
+        frugal: the other blocks keep the outputs of convolutions alone, as of `is_frugal`.
     """
 
     def __init__(self, model: keras.Model, rematerialize: Collection[str] = (), frugal: bool = False):
@@ -134,7 +167,7 @@ class _Block:
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
         if keras.backend.backend() == "jax":
-            return _shared_jax(compute, rematerialize)
+            return _shared_jax(compute, rematerialize, frugal)
         return _shared_tf(self._frugal(compute) if frugal and not rematerialize else compute, rematerialize)
 
     def _frugal(self, compute: _Function) -> _Function:
@@ -170,13 +203,16 @@ def _shared_tf(compute: _Function, rematerialize: bool) -> _Function:
     return tf.function(recompute if rematerialize else compute, autograph=False)
 
 
-def _shared_jax(compute: _Function, rematerialize: bool) -> _Function:
+def _shared_jax(compute: _Function, rematerialize: bool, frugal: bool) -> _Function:
     import jax
 
-    # `jax.checkpoint` and not Keras' RematScope, whose convolutions end in "Array has been deleted".
     training = 3
     shared = jax.jit(compute, static_argnums=training)
-    return jax.checkpoint(shared, static_argnums=training) if rematerialize else shared
+    if not (rematerialize or frugal):
+        return shared
+    # `jax.checkpoint` and not Keras' RematScope, whose convolutions end in "Array has been deleted".
+    policy = None if rematerialize else lambda primitive, *_, **__: primitive.name in _KEPT_BY_JAX
+    return jax.checkpoint(shared, static_argnums=training, policy=policy)
 
 
 class _BlockCall:

@@ -1,23 +1,22 @@
 """What `train` takes as data: arrays or batches, checked, with labels of one shape."""
 
-import itertools
+import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from keras_resnet.data.image_arrays import UNIFORMS, ImageArrays
 from keras_resnet.errors import UserError
 from keras_resnet.models.head import count_classes
-from keras_resnet.training.input import ResumableData
+from keras_resnet.training.input import ResumableData, check_divisible
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _VALIDATION_BATCH = 256
-# (images, labels) -> (rows) -> the images and labels of these rows, on an engine's devices.
-Load = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], tuple[Any, Any]]]
 
 
 def as_batches(
@@ -25,17 +24,15 @@ def as_batches(
     model: keras.Model,
     parameter: str,
     batch_size: int = _VALIDATION_BATCH,
-    load: Load | None = None,
 ) -> "ResumableData | Iterable":
     """Returns data as batches (images, labels): labels are integers (N,), or probabilities (N, classes).
 
     Args:
         data: `ResumableData` as it is, batches as tf.data, or a pair of arrays (or what NumPy makes arrays
-            of), whose images come in another order in every epoch for `train_data`.
+            of), whose images come in another order in every epoch for `train_data`, as of `ImageArrays`.
         model: that takes the images.
         parameter: "train_data" or "validation_data".
         batch_size: for arrays.
-        load: keeps training arrays on the devices; without it, they are read by tf.data.
 
     Raises:
         UserError: the data have another form, or do not fit the model.
@@ -44,7 +41,8 @@ def as_batches(
         return data
     if _is_dataset(data):
         return _checked_batches(data, model, parameter)
-    images, labels = _checked_arrays(data, parameter)
+    arrays = data if isinstance(data, ImageArrays) and parameter == "train_data" else None
+    images, labels = _checked_arrays((arrays.images, arrays.labels) if arrays else data, parameter)
     classes = count_classes(model)
     _check_range(labels, classes, parameter)
     _check_form(images.shape, images.dtype, labels.shape, labels.dtype, model, parameter, classes)
@@ -53,9 +51,8 @@ def as_batches(
     if parameter == "validation_data":
         return _Slices(images, labels, batch_size)
     _check_count(len(images), batch_size)
-    if load is None:
-        return _shuffled_by_tf(images, labels, batch_size)
-    return _shuffled(images, labels, batch_size, load)
+    arrays = arrays or ImageArrays(images, labels)
+    return _shuffled(dataclasses.replace(arrays, images=images, labels=labels), batch_size)
 
 
 def _is_dataset(data: Any) -> bool:
@@ -203,38 +200,34 @@ def _check_count(count: int, batch_size: int) -> None:
         )
 
 
-def _shuffled(images: np.ndarray, labels: np.ndarray, batch_size: int, load: Load) -> ResumableData:
-    """Batches in an order that the number of the epoch alone decides, so that a training resumes anywhere."""
-    steps = len(images) // batch_size
-    take = load(images, labels)
+def _shuffled(arrays: ImageArrays, batch_size: int) -> ResumableData:
+    """Batches by tf.data, or for an engine that keeps the arrays on its devices."""
 
-    def batches(first_step: int, worker: int, workers: int) -> Iterator[tuple[Any, Any]]:
-        for epoch in itertools.count(first_step // steps):
-            order = np.random.default_rng((0, epoch)).permutation(len(images))
-            for step in range(first_step % steps if epoch == first_step // steps else 0, steps):
-                yield take(order[step * batch_size : (step + 1) * batch_size][worker::workers])
+    def batches(first_step: int, worker: int, workers: int) -> "tf.data.Dataset":
+        check_divisible(batch_size, workers)
+        import tensorflow as tf
 
-    return ResumableData(steps, batches)
+        from keras_resnet.data.images.augment import random_crop_flip
 
+        # On the CPU and outside of any graph, which cannot hold more than 2 GB.
+        with tf.init_scope(), tf.device("CPU"):
+            pixels, classes = tf.constant(arrays.images), tf.constant(arrays.labels)
+            fill = tf.constant(arrays.fill_pixels()) if arrays.augments else None
 
-def _shuffled_by_tf(images: np.ndarray, labels: np.ndarray, batch_size: int) -> ResumableData:
-    """The same by tf.data, in another order."""
-    import tensorflow as tf
+        def gather(rows, uniforms):
+            images = tf.gather(pixels, rows)
+            if arrays.augments:
+                images = random_crop_flip(images, arrays.padding, fill, uniforms, hflip=arrays.hflip)
+            return images, tf.gather(classes, rows)
 
-    count, steps = len(images), len(images) // batch_size
-    # On the CPU and outside of any graph, which cannot hold more than 2 GB.
-    with tf.init_scope(), tf.device("CPU"):
-        pixels, classes = tf.constant(images), tf.constant(labels)
+        share = batch_size // workers
+        rows = tf.data.Dataset.from_generator(
+            lambda: arrays.rows(batch_size, first_step, worker, workers),
+            output_signature=(
+                tf.TensorSpec([share], tf.int32),
+                tf.TensorSpec([share, UNIFORMS], tf.float32),
+            ),
+        )
+        return rows.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    def batches(first_step: int, worker: int, workers: int) -> tf.data.Dataset:
-        def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            key = tf.stack([tf.constant(0, tf.int64), epoch])
-            order = tf.random.experimental.stateless_shuffle(tf.range(count), key)[: steps * batch_size]
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps, batch_size)))
-
-        epochs = tf.data.Dataset.range(first_step // steps, np.iinfo("int32").max).flat_map(of_epoch)
-        share = epochs.skip(first_step % steps).map(lambda rows: rows[worker::workers])
-        gathered = share.map(lambda rows: (tf.gather(pixels, rows), tf.gather(classes, rows)))
-        return gathered.prefetch(tf.data.AUTOTUNE)
-
-    return ResumableData(steps, batches)
+    return ResumableData(len(arrays.images) // batch_size, batches, arrays=lambda: arrays)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 import keras
 
 from keras_resnet._utils.progress import format_seconds
+from keras_resnet.training.blockwise import is_frugal
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.weights.names import LayerName, parse_layer_name
@@ -62,15 +63,21 @@ def describe_batch(recipe: Recipe, replicas: int, gradient_accumulation_steps: i
 
 
 def estimate_memory(
-    model: keras.Model, recipe: Recipe, images: int, rematerialize: Collection[str] = ()
+    model: keras.Model,
+    recipe: Recipe,
+    images: int,
+    rematerialize: Collection[str] = (),
+    jit_compile: bool = False,
 ) -> int:
     """Estimates the bytes of a step on a device: weights, gradients, velocities, averages, activations.
 
     Args:
         images: number of images that a device computes at a time.
         rematerialize: stages whose blocks keep only their outputs, and the inner activations of one block.
-            The others keep little (`recompute.py`).
+        jit_compile: whether the step is compiled by XLA, for TensorFlow; with `rematerialize` it decides what
+            the other blocks keep, as of `is_frugal`.
     """
+    frugal = is_frugal(rematerialize, jit_compile)
     weights = model.count_params() * 4
     copies = 3 + bool(recipe.ema_decay)
     names = {layer.name for layer in model.layers}
@@ -84,15 +91,17 @@ def estimate_memory(
         name = parse_layer_name(layer.name)
         if name and name.block_name and name.stage in rematerialize and name.kind != "out":
             recomputed[name.block_name] = recomputed.get(name.block_name, 0) + size
-        elif _is_kept(layer, name, last_of_stem):
+        elif not frugal or _is_kept(layer, name, last_of_stem):
             activations += size
     return copies * weights + images * (activations + max(recomputed.values()))
 
 
 def _is_kept(layer: keras.layers.Layer, name: LayerName | None, last_of_stem: str) -> bool:
-    """Whether the output of a layer stays until its gradients; see `recompute.py` for those of a block."""
-    if keras.backend.backend() != "tensorflow" or not (name or layer.name.startswith("pool1_")):
+    """Whether the output of a layer stays until its gradients where blocks are frugal."""
+    if not (name or layer.name.startswith("pool1_")):
         return True
+    if keras.backend.backend() == "jax":
+        return isinstance(layer, keras.layers.Conv2D) or bool(name and name.kind == "out")
     from keras_resnet.training.recompute import keeps_output
 
     return layer.name == last_of_stem or bool(name and name.kind == "out") or keeps_output(layer)

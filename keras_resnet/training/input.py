@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_resnet.data.batch_augment import BatchAugment
+from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.errors import UserError
 from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.recipes import Recipe
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from keras_resnet.training.engines import Engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +27,14 @@ class ResumableData:
         batches: (first step, index of this worker, number of workers) -> this worker's share of each batch
             from that step to the end of the training: (images, labels).
         batch_augment: what `batches` has already applied; `train` applies the recipe's where this is None.
+        arrays: returns the same images, order and crops, for an engine that keeps images on its devices; None
+            if they are read from files.
     """
 
     steps_per_epoch: int
     batches: Callable[[int, int, int], Any]
     batch_augment: BatchAugment | None = None
+    arrays: Callable[[], ImageArrays | None] = lambda: None
 
 
 def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) -> ResumableData:
@@ -60,10 +67,7 @@ def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) 
     steps -= any(labels.shape[0] != size for _, labels in data.skip(steps - 1))
 
     def batches(first_step, worker, workers):
-        if size % workers:
-            raise UserError(
-                f"must be a multiple of the number of workers, {workers}.", parameter="batch_size", value=size
-            )
+        check_divisible(size, workers)
         return (
             full_batches.repeat()
             .skip(first_step % steps)
@@ -72,6 +76,20 @@ def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) 
         )
 
     return ResumableData(steps, batches)
+
+
+def check_divisible(batch_size: int, workers: int) -> None:
+    """Refuses a batch that cannot be divided among the workers.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if batch_size % workers:
+        raise UserError(
+            f"must be a multiple of the number of workers, {workers}.",
+            parameter="batch_size",
+            value=batch_size,
+        )
 
 
 def check_batch_size(found: int, batch_size: int) -> None:
@@ -87,6 +105,32 @@ def check_batch_size(found: int, batch_size: int) -> None:
             parameter="batch_size",
             value=batch_size,
         )
+
+
+def data_for_steps(
+    data: ResumableData, engine: "Engine", recipe: Recipe, num_classes: int, seed: int
+) -> tuple[ResumableData, ImageArrays | None]:
+    """Returns the batches of an engine's steps, and the images that it keeps on its devices, or None.
+
+    Rows of these and their random numbers are then in the batches in the place of images and labels.
+
+    Args:
+        num_classes, seed: as of `with_batch_augment`.
+
+    Raises:
+        UserError: as `with_batch_augment`.
+    """
+    # Where images of a batch are mixed, which is TensorFlow's work, tf.data reads them.
+    arrays = data.arrays() if engine.keeps_arrays and not recipe.batch_augment else None
+    if arrays is None:
+        return with_batch_augment(data, recipe.batch_augment, num_classes, seed), None
+    size = recipe.batch_size
+
+    def batches(first_step, worker, workers):
+        check_divisible(size, workers)
+        return arrays.rows(size, first_step, worker, workers)
+
+    return ResumableData(data.steps_per_epoch, batches), arrays
 
 
 def with_batch_augment(

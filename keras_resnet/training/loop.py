@@ -8,6 +8,7 @@ import keras
 from numpy.typing import ArrayLike
 
 from keras_resnet._utils.environment import require_engine
+from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.head import count_classes
@@ -18,7 +19,7 @@ from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.datasets import as_batches
 from keras_resnet.training.engines import Engine, default_engine
 from keras_resnet.training.engines.steps import check_unfreeze
-from keras_resnet.training.input import ResumableData, as_resumable_data, with_batch_augment
+from keras_resnet.training.input import ResumableData, as_resumable_data, data_for_steps
 from keras_resnet.training.measures import Metric, metric_names
 from keras_resnet.training.recipes import Recipe, get_recipe
 from keras_resnet.training.state import TrainState
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def train(
     model: keras.Model,
-    train_data: "ResumableData | tf.data.Dataset | tuple[ArrayLike, ArrayLike]",
+    train_data: "ResumableData | ImageArrays | tf.data.Dataset | tuple[ArrayLike, ArrayLike]",
     validation_data: "tf.data.Dataset | tuple[ArrayLike, ArrayLike]",
     recipe: Recipe | str,
     *,
@@ -57,8 +58,9 @@ def train(
             probability of the second of two classes by one sigmoid.
         train_data: one epoch of batches (images, labels) of the recipe's `batch_size`, or a `ResumableData`,
             which can start at any step; or a pair of arrays, of which each epoch makes batches in another
-            order. Images are cast to the dtype of the model's input. Labels are integers (N,) or (N, 1), or
-            probabilities (N, classes), such as one-hot labels, for a recipe without `batch_augment`.
+            order, or `ImageArrays`, which crops and flips them as well. Images are cast to the dtype of the
+            model's input. Labels are integers (N,) or (N, 1), or probabilities (N, classes), such as one-hot
+            labels, for a recipe without `batch_augment`.
         validation_data: batches (images, labels) of this worker, or a pair of arrays; each image counts once.
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
@@ -71,7 +73,7 @@ def train(
             loss is NaN or infinite.
         jit_compile: compiles the step by XLA; not possible on several devices.
         rematerialize: stages (`conv2`, ...) whose inner activations are recomputed for the gradients instead
-            of kept.
+            of kept; "batch_norm": of all stages, but not the outputs of convolutions.
         seed: for the random numbers of the recipe's `batch_augment`, where `train_data` has not applied it.
         engine: as of `make_engine`; by default TensorFlow's strategy in scope, or JAX's first device.
 
@@ -89,12 +91,11 @@ def train(
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
-    # tf.data where batches are augmented, which is TensorFlow's work.
-    load = None if recipe.batch_augment else engine.load_arrays
-    batches = as_batches(train_data, model, "train_data", recipe.batch_size, load)
-    data = as_resumable_data(batches, recipe.batch_size)
+    data = as_resumable_data(
+        as_batches(train_data, model, "train_data", recipe.batch_size), recipe.batch_size
+    )
     validation: Any = as_batches(validation_data, model, "validation_data")
-    augmented = with_batch_augment(data, recipe.batch_augment, count_classes(model), seed)
+    batches, arrays = data_for_steps(data, engine, recipe, count_classes(model), seed)
     checkpoint = None
     if checkpoints is not None:
         checkpoints.identify_training(
@@ -103,7 +104,8 @@ def train(
                 "training": {
                     "metrics": metric_names(metrics),
                     "steps_per_epoch": data.steps_per_epoch,
-                    "augment_seed": None if augmented is data else seed,
+                    **_crop_settings(train_data),
+                    "augment_seed": seed if recipe.batch_augment and not data.batch_augment else None,
                 },
             }
         )
@@ -114,16 +116,24 @@ def train(
         steps = engine.make_steps(
             model,
             recipe,
+            arrays,
             gradient_accumulation_steps=gradient_accumulation_steps,
             metrics=metrics,
             jit_compile=jit_compile,
             rematerialize=rematerialize,
         )
-        trainer = Trainer(model, engine, steps, augmented, validation, recipe, checkpoints, max_rollbacks)
+        trainer = Trainer(model, engine, steps, batches, validation, recipe, checkpoints, max_rollbacks)
         trainer.resume(checkpoint)
         del checkpoint  # as large as all variables
         trainer.run(callbacks)
     return trainer.state
+
+
+def _crop_settings(train_data: Any) -> dict[str, Any]:
+    """What makes a training on arrays another one, besides the images."""
+    if not isinstance(train_data, ImageArrays):
+        return {}
+    return {name: getattr(train_data, name) for name in ("padding", "hflip", "seed")}
 
 
 def _zero_gamma(model: keras.Model) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 
 class Throughput:
-    """Measures the steps of an epoch from the second one on.
+    """Measures the steps of an epoch from the second call of the engine on.
 
-    The first step may have to be traced, and no images have been read ahead for it.
+    The first may have to be traced, and no images have been read ahead for it.
     """
 
     def __init__(self):
-        self._steps, self._images, self._waited = 0, 0.0, 0.0
+        self._calls, self._images, self._waited = 0, 0.0, 0.0
         self._start = time.perf_counter()
 
     @contextlib.contextmanager
@@ -22,17 +22,17 @@ class Throughput:
         yield
         self._waited += time.perf_counter() - start
 
-    def after_step(self, images: float) -> float:
-        """Records a step of this many images; returns the images per second so far."""
+    def after_steps(self, images: float) -> float:
+        """Records the steps of one call, of this many images; returns the images per second so far."""
         now = time.perf_counter()
-        self._steps += 1
+        self._calls += 1
         self._images += images
         speed = self._images / (now - self._start)
-        if self._steps == 1:
+        if self._calls == 1:
             self._start, self._images, self._waited = now, 0.0, 0.0
         return speed
 
     @property
     def wait_fraction(self) -> float:
-        """Share of the time spent waiting, 0..1; 0 until a step has been measured."""
-        return self._waited / (time.perf_counter() - self._start) if self._steps > 1 else 0.0
+        """Share of the time spent waiting, 0..1; 0 until one has been measured."""
+        return self._waited / (time.perf_counter() - self._start) if self._calls > 1 else 0.0

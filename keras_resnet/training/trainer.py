@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import stages
+from keras_resnet.training.callbacks.checks import watches_steps
 from keras_resnet.training.callbacks.state import (
     States,
     callback_states,
@@ -109,6 +110,7 @@ class Trainer:
         model.optimizer, model.stop_training = self._steps.optimizer, False
         try:
             self._callbacks = callbacks
+            self._watches_steps = any(map(watches_steps, callbacks))
             callback_list = keras.callbacks.CallbackList(
                 callbacks,
                 model=model,
@@ -152,22 +154,23 @@ class Trainer:
         while self.state.step < last:
             if self._set_phase():
                 throughput = Throughput()  # its first step is traced
-            number = self.state.step - epoch * per_epoch
             self._rate.set(self.state.step)
-            callback_list.on_train_batch_begin(number)
+            callback_list.on_train_batch_begin(self.state.step - epoch * per_epoch)
             rate = self._rate.set(self.state.step)
+            rates = self._rates_of_call(rate, last)
             with throughput.waiting():
-                images, labels = self._next_batch()
-            *sums, stop = self._steps.train_step(images, labels, float(bool(self._stop_request)))
-            # A loss shows what the step before it has done to the weights; no loss follows the last step.
-            is_last = self.state.step + 1 == self._total_steps
-            if not math.isfinite(sums[0]) or (is_last and not self._weights_are_finite()):
-                self._handle_divergence(rate)
-                return
-            self._record(sums)
-            speed = throughput.after_step(sums[-1])
-            logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
-            callback_list.on_train_batch_end(number, logs)
+                batches = [self._next_batch() for _ in rates]
+            results = self._steps.train_steps(batches, rates, float(bool(self._stop_request)))
+            speed = throughput.after_steps(sum(sums[-2] for sums in results))
+            for rate, (*sums, stop) in zip(rates, results, strict=True):  # noqa: B007
+                # A loss shows what the step before it has done to the weights; no loss follows the last step.
+                is_last = self.state.step + 1 == self._total_steps
+                if not math.isfinite(sums[0]) or (is_last and not self._weights_are_finite()):
+                    self._handle_divergence(rate)
+                    return
+                self._record(sums)
+                logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
+                callback_list.on_train_batch_end(self.state.step - 1 - epoch * per_epoch, logs)
             if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
@@ -254,13 +257,32 @@ class Trainer:
         first = next(batches)
         check_batch_size(len(first[1]) * self._worker.workers, self._recipe.batch_size)
         # The iterator lets go of the first.
-        self._batches = self._engine.load_ahead(itertools.chain(iter([first]), batches))
+        self._batches = self._steps.load_ahead(itertools.chain(iter([first]), batches))
 
     def _next_batch(self) -> tuple[Any, Any]:
         if self._batches is None:
             self._start_batches()
         assert self._batches is not None
         return next(self._batches)
+
+    def _rates_of_call(self, rate: float, last: int) -> list[float]:
+        """Returns the learning rates of the steps that one call computes.
+
+        These are the next step, and those after it whose rate is known already and whose weights nobody looks
+        at.
+
+        Args:
+            rate: of the next step.
+            last: step at which the epoch ends.
+        """
+        step, recipe = self.state.step, self._recipe
+        count = min(self._steps.steps_per_call, last - step)
+        if self._watches_steps or (recipe.warmup_error and self._rate.schedule.warming_up):
+            return [rate]
+        if self._steps.averages:
+            count = min(count, self._steps.averages.next_update(step) + 1 - step)
+        count = min([count, *(first - step for first in self._phases if first > step)])
+        return [rate, *(self._rate.schedule.at(step + later) for later in range(1, count))]
 
     def _set_phase(self) -> bool:
         """Freezes and unfreezes what the recipe says for the next step; returns whether that is a change."""

@@ -58,6 +58,8 @@ def main():
     parser.add_argument("--policy", default="float64")
     parser.add_argument("--rematerialize", default="")
     parser.add_argument("--sync_batch_norm", type=int, default=1)
+    parser.add_argument("--arrays", action="store_true", help="that JAX keeps on its devices")
+    parser.add_argument("--many_steps", action="store_true", help="compute many steps a call, as on a GPU")
     parser.add_argument("--signal_after", type=int, nargs=2, default=(0, 0), help="its number, and steps")
     options = parser.parse_args()
     engine = make_engine()
@@ -83,9 +85,17 @@ def main():
     ).as_numpy_iterator()
     # All at once, before the type of Keras is another: its mixing of images computes in float32 alone.
     batches = list(itertools.islice(augmented, options.steps))
+    arrays = images.cached_arrays(mean) if options.arrays else None
     data = ResumableData(
-        images.steps_per_epoch(BATCH), lambda first_step, worker, workers: batches[first_step:], augment
+        images.steps_per_epoch(BATCH),
+        lambda first_step, worker, workers: batches[first_step:],
+        augment,
+        arrays=lambda: arrays,
     )
+    if options.many_steps:
+        from keras_resnet.training.engines.jax_mesh import DeviceMesh
+
+        DeviceMesh.platform = "gpu"
     if options.policy == "float64":
         # In float32 a ReLU switched by rounding may change the curve by more than the tolerance.
         keras.config.set_floatx("float64")
@@ -102,7 +112,7 @@ def main():
             # Of 355 images, one worker has 178 and the other 177, in batches of 64.
             images.validation_batches(64, worker=worker, workers=workers),
             recipe,
-            callbacks=[losses],
+            callbacks=[] if options.many_steps else [losses],
             checkpoints=Checkpoints(options.checkpoints, minutes=0) if options.checkpoints else None,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
             rematerialize=[stage for stage in options.rematerialize.split(",") if stage],

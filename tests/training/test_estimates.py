@@ -17,6 +17,14 @@ OUT = (64 * 16, 16 * 32, 4 * 64)
 INNER = (64 * 16 * 3, 16 * 32 * 3 + 10 * 10 * 16, 4 * 64 * 3 + 6 * 6 * 32)
 
 
+def test_steps_that_xla_compiles_keep_every_activation():
+    """Two convolutions and two ReLUs in the block of each size, one of each in the stem, and padding."""
+    model = CifarResNet(8, input_shape=(8, 8, 3), weights=None)
+    numbers = 64 * 16 * (2 + 4) + 16 * 32 * 4 + 4 * 64 * 4 + 10 * 10 * 16 + 6 * 6 * 32
+    found = estimate_memory(model, RECIPE, 4, jit_compile=True)
+    assert found == 4 * (3 * model.count_params() + 4 * numbers)
+
+
 @pytest.mark.parametrize(
     ("rematerialize", "numbers"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.callbacks.progress import LineLogger, ProgressBar
 
 # Callbacks of Keras that need what only `fit` has, and what does their work here.
 _REFUSED = {
@@ -14,6 +15,9 @@ _REFUSED = {
 }
 # What is better when it is less: Keras knows this of the loss only.
 _MINIMIZED = ("error", "val_error", "loss", "val_loss")
+
+# What shows the numbers of a step and nothing else.
+_READ_LOGS = (ProgressBar, LineLogger)
 
 
 def check_callbacks(callbacks: Any, metrics: Collection[str]) -> list[keras.callbacks.Callback]:
@@ -43,6 +47,14 @@ def check_callbacks(callbacks: Any, metrics: Collection[str]) -> list[keras.call
         if _monitors(callback):
             _check_monitor(callback, logged)
     return flat
+
+
+def watches_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback may look at the weights, or change anything, before or after a step."""
+    methods = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+    return not isinstance(callback, _READ_LOGS) and any(
+        getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in methods
+    )
 
 
 def _monitors(callback: keras.callbacks.Callback) -> bool:

@@ -4,13 +4,12 @@ The loop, recipes, checkpoints and callbacks are the same for all of them.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import keras
 
+from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.training.cluster import WorkerInfo
-from keras_resnet.training.datasets import Load
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
 
@@ -32,16 +31,20 @@ class Engine(Protocol):
         """The context in which a model is built and trained."""
         ...
 
-    def make_steps(self, model: keras.Model, recipe: Recipe, **options: Any) -> StepFunctions:
-        """Makes the steps of a model; arguments are those of `StepFunctions`."""
+    def make_steps(
+        self, model: keras.Model, recipe: Recipe, arrays: ImageArrays | None = None, **options: Any
+    ) -> StepFunctions:
+        """Makes the steps of a model.
+
+        Args:
+            arrays: images to keep on the devices, where `keeps_arrays`. Batches are then rows of these, and
+                their random numbers, instead of images and labels.
+            options: those of `StepFunctions`.
+        """
         ...
 
-    # Keeps arrays on the devices, and takes rows of them there; None: tf.data reads them.
-    load_arrays: Load | None
-
-    def load_ahead(self, batches: Iterable) -> Iterator:
-        """Iterates over batches of this worker's arrays, which are copied to its devices in advance."""
-        ...
+    # Whether images can live on the devices; else tf.data reads them.
+    keeps_arrays: bool
 
     def all_reduce_sum(self, value: float) -> float:
         """Returns the sum of a value of each worker; waits for all workers."""

@@ -1,23 +1,20 @@
 """The JAX engine: see `Engine`; its steps are in `jax_steps.py`, its devices in `jax_mesh.py`."""
 
-import collections
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import keras
-import numpy as np
 
+from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.errors import UserError
+from keras_resnet.training.engines.jax_arrays import JaxArraySteps
 from keras_resnet.training.engines.jax_devices import find_devices, handle_lost_workers
-from keras_resnet.training.engines.jax_mesh import SHARED, DeviceMesh, narrow
+from keras_resnet.training.engines.jax_mesh import DeviceMesh
 from keras_resnet.training.engines.jax_steps import JaxSteps
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
-
-# Batches that are copied to the devices before they are needed.
-_AHEAD = 2
 
 
 class JaxEngine:
@@ -26,6 +23,8 @@ class JaxEngine:
     Args:
         devices: by default the first of this machine.
     """
+
+    keeps_arrays = True
 
     def __init__(self, devices: Sequence[jax.Device] | None = None):
         self._mesh = DeviceMesh(devices or jax.local_devices()[:1])
@@ -41,32 +40,12 @@ class JaxEngine:
     def scope(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
 
-    def make_steps(self, model: keras.Model, recipe: Recipe, **options: Any) -> StepFunctions:
-        return JaxSteps(self._mesh, model, recipe, **options)
-
-    def load_ahead(self, batches: Iterable) -> Iterator:
-        waiting: collections.deque = collections.deque()
-        for batch in batches:
-            waiting.append(tuple(self.share(part) for part in batch))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft()
-        yield from waiting
-
-    def load_arrays(self, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], tuple[Any, Any]]:
-        """Copies arrays to every device; returns what takes this worker's rows of a batch from them.
-
-        With several workers the arrays stay in memory, of which each copies its rows.
-        """
-        if self.worker.workers > 1:
-            return lambda rows: (images[rows], labels[rows])
-        arrays = self._mesh.replicate(images), self._mesh.replicate(narrow(labels))
-        take = self._mesh.compile(
-            lambda arrays, rows: tuple(array[rows] for array in arrays),
-            shared=(False, True),
-            per_device=False,
-            results=SHARED,
-        )
-        return lambda rows: take(arrays, self.share(rows))
+    def make_steps(
+        self, model: keras.Model, recipe: Recipe, arrays: ImageArrays | None = None, **options: Any
+    ) -> StepFunctions:
+        if arrays is None:
+            return JaxSteps(self._mesh, model, recipe, **options)
+        return JaxArraySteps(self._mesh, arrays, model, recipe, **options)
 
     def all_reduce_sum(self, value: float) -> float:
         if self.worker.workers == 1:

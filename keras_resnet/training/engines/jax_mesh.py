@@ -12,7 +12,7 @@ from keras_resnet.training.cluster import WorkerInfo
 
 # The mesh's only axis: the devices, each with its share of every batch.
 DEVICES = "devices"
-SHARED, _REPLICATED = PartitionSpec(DEVICES), PartitionSpec()
+_REPLICATED = PartitionSpec()
 
 
 class DeviceMesh:
@@ -36,6 +36,11 @@ class DeviceMesh:
         """Whether a training step computes on each device by itself, with the batch norm of the paper."""
         return self.devices > 1 and not self.global_batch_norm
 
+    @property
+    def platform(self) -> str:
+        """The kind of the devices: "cpu", "gpu" or "tpu"."""
+        return self._mesh.devices.flat[0].platform
+
     def sum(self, value: float) -> float:
         """Returns the sum of a value of each worker; waits for all workers."""
         return float(self._reduce(jnp.sum, np.float32(value / self.local_devices)))
@@ -51,11 +56,14 @@ class DeviceMesh:
         own = self.share(np.full(self.local_devices, value))
         return jax.jit(function, out_shardings=self._sharding(_REPLICATED))(own)
 
-    def share(self, array: Any) -> jax.Array:
-        """Copies this worker's share of a batch to its devices, in equal parts; what is there stays."""
+    def share(self, array: Any, axis: int = 0) -> jax.Array:
+        """Copies this worker's share of a batch to its devices, in equal parts along an axis.
+
+        What is there stays.
+        """
         if isinstance(array, jax.Array):
             return array
-        return jax.make_array_from_process_local_data(self._sharding(SHARED), narrow(np.asarray(array)))
+        return jax.make_array_from_process_local_data(self._sharding(_along(axis)), narrow(np.asarray(array)))
 
     def replicate(self, array: Any) -> jax.Array:
         """Copies an array to every device, into memory that belongs to the copy alone."""
@@ -64,37 +72,43 @@ class DeviceMesh:
     def compile(
         self,
         function: Callable,
-        shared: Sequence[bool],
+        shared: Sequence[int | None],
         *,
         per_device: bool,
         donate: Sequence[int] = (),
-        results: PartitionSpec = _REPLICATED,
     ) -> Callable:
         """Compiles a function for all devices.
 
         Args:
             function: of pytrees.
-            shared: for each argument, whether each device has its own part of it.
+            shared: for each argument the axis along which it is divided among the devices; None: each has
+                all of it.
             per_device: calls the function on each device with its own part, in which `jax.lax.psum` adds up
                 over the axis "devices"; else once, with all parts as one.
             donate: arguments whose memory the results may take.
-            results: whether they are the same on every device, or divided among them.
+
+        Returns:
+            The function, whose results are the same on every device.
         """
-        specs = tuple(SHARED if part else _REPLICATED for part in shared)
+        specs = tuple(map(_along, shared))
         if per_device:
             function = jax.shard_map(
-                function, mesh=self._mesh, in_specs=specs, out_specs=results, check_vma=False
+                function, mesh=self._mesh, in_specs=specs, out_specs=_REPLICATED, check_vma=False
             )
         shardings = tuple(map(self._sharding, specs))
         return jax.jit(
             function,
             in_shardings=shardings,
-            out_shardings=self._sharding(results),
+            out_shardings=self._sharding(_REPLICATED),
             donate_argnums=tuple(donate),
         )
 
     def _sharding(self, spec: PartitionSpec) -> NamedSharding:
         return NamedSharding(self._mesh, spec)
+
+
+def _along(axis: int | None) -> PartitionSpec:
+    return _REPLICATED if axis is None else PartitionSpec(*[None] * axis, DEVICES)
 
 
 def narrow(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The steps of the JAX engine: one training step and one test step, on any number of devices."""
 
+import collections
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
 from keras_resnet.models.head import LOGITS, SIGMOID, linear_head, logits_tensor
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
-from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
@@ -24,6 +25,9 @@ from keras_resnet.training.measures import (
     training_losses,
 )
 from keras_resnet.training.recipes import Recipe
+
+# Batches that are copied to the devices before they are needed.
+_AHEAD = 2
 
 
 class JaxSteps(StepFunctions):
@@ -44,36 +48,50 @@ class JaxSteps(StepFunctions):
             with raised_recursion_limit():
                 model = keras.Model(model.inputs, logits, name=model.name)
         self._returns_logits = logits is not None or self._head == LOGITS
-        self.trained = BlockwiseModel(model, self._rematerialize)
+        frugal = is_frugal(self._rematerialize, self._jit_compile)
+        self.trained = BlockwiseModel(model, self._rematerialize, frugal)
         self._changing = set(map(id, self._changing_state()))
+        self._train = self._compile_train()
+        self._test = self._mesh.compile(self._test_on_all, shared=(None, None, 0, 0, 0), per_device=False)
+
+    def _compile_train(self):
         per_device = self._mesh.per_device
-        self._train = self._mesh.compile(
+        return self._mesh.compile(
             self._train_on_device if per_device else self._train_on_all,
-            shared=(False, False, False, False, True, True, True),
+            shared=(None, None, None, None, 0, 0, 0),
             per_device=per_device,
             donate=(0, 1, 2),
         )
-        self._test = self._mesh.compile(
-            self._test_on_all, shared=(False, False, True, True, True), per_device=False
-        )
 
     def train_step(self, images: Any, labels: Any, flag: float = 0.0) -> list[float]:
-        groups = (
-            self.trained.trainable_variables,
-            self.trained.non_trainable_variables,
-            self._optimizer_state(),
-        )
         share = self._mesh.share
-        *results, total = self._train(
-            *map(self._values, groups),
+        total = self._run_train(
             self._inner_optimizer.learning_rate.numpy(),
             share(images),
             share(labels),
             share(np.full(self._mesh.local_devices, flag, "float32")),
         )
+        return total.tolist()
+
+    def _run_train(self, *arguments) -> np.ndarray:
+        """Calls the compiled training function with these arguments; returns its sums."""
+        groups = (
+            self.trained.trainable_variables,
+            self.trained.non_trainable_variables,
+            self._optimizer_state(),
+        )
+        *results, total = self._train(*map(self._values, groups), *arguments)
         for variables, values in zip(groups, results, strict=True):
             self._assign(variables, values)
-        return np.asarray(total).tolist()
+        return np.asarray(total)
+
+    def load_ahead(self, batches: Iterable) -> Iterator:
+        waiting: collections.deque = collections.deque()
+        for batch in batches:
+            waiting.append(tuple(self._mesh.share(part) for part in batch))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft()
+        yield from waiting
 
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
         missing = self._mesh.largest(len(labels)) - len(labels)
@@ -248,7 +266,7 @@ class JaxSteps(StepFunctions):
                 weight + (average - weight) * share.astype(weight.dtype)
                 for average, weight in zip(averages, weights, strict=True)
             ],
-            shared=(False, False, False),
+            shared=(None, None, None),
             per_device=False,
             donate=(0,),
         )

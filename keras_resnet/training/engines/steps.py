@@ -1,7 +1,7 @@
 """What the steps of every engine have in common: their optimizer, averages, variables and phases."""
 
 import abc
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -32,7 +32,8 @@ class StepFunctions(abc.ABC):
         metrics: the user's, by name, besides `loss` and `error`.
         jit_compile: compiles the training step by XLA.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
-            instead of keeping them: about 1.3 times the work, and a fraction of the memory.
+            instead of keeping them: about 1.3 times the work, and a fraction of the memory. "batch_norm":
+            every block recomputes all of them but those of convolutions, as TensorFlow does in any case.
 
     Raises:
         UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
@@ -95,6 +96,25 @@ class StepFunctions(abc.ABC):
         Raises:
             UserError: the images of a device cannot be divided into so many parts.
         """
+
+    # Most steps that one call of `train_steps` computes.
+    steps_per_call = 1
+
+    def train_steps(
+        self, batches: Sequence[tuple[Any, Any]], learning_rates: Sequence[float], flag: float = 0.0
+    ) -> list[list[float]]:
+        """Updates the weights by up to `steps_per_call` batches; returns for each what `train_step` returns.
+
+        Args:
+            batches: for each step what `train_step` takes.
+            learning_rates: of each step; the first one is the optimizer's.
+            flag: the same for all of them.
+        """
+        return [self.train_step(*batch, flag) for batch in batches]
+
+    @abc.abstractmethod
+    def load_ahead(self, batches: Iterable) -> Iterator:
+        """Iterates over this worker's batches, which are copied to its devices in advance."""
 
     @abc.abstractmethod
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:

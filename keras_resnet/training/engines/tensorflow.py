@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
-from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
 from keras_resnet.training.cluster import WorkerInfo
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
@@ -32,7 +32,7 @@ from keras_resnet.training.strategy import (
 class TensorFlowEngine:
     """Computes with TensorFlow, on the devices of a strategy; see `Engine`."""
 
-    load_arrays = None
+    keeps_arrays = False
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self._strategy = strategy or tf.distribute.get_strategy()
@@ -48,12 +48,11 @@ class TensorFlowEngine:
     def scope(self) -> contextlib.AbstractContextManager:
         return self._strategy.scope()
 
-    def make_steps(self, model: keras.Model, recipe: Recipe, **options: Any) -> StepFunctions:
+    def make_steps(
+        self, model: keras.Model, recipe: Recipe, arrays: None = None, **options: Any
+    ) -> StepFunctions:
         with self._strategy.scope():
             return TensorFlowSteps(model, recipe, **options)
-
-    def load_ahead(self, batches: Iterable) -> Iterator:
-        return iter(batches)  # tf.data does so by itself
 
     def all_reduce_sum(self, value: float) -> float:
         return all_reduce_sum(self._strategy, value) / self.local_devices
@@ -79,7 +78,8 @@ class TensorFlowSteps(StepFunctions):
         self._test = tf.function(self._test_anywhere, autograph=False, reduce_retracing=True)
 
     def _build(self) -> None:
-        self.trained = BlockwiseModel(self._model, self._rematerialize, frugal=not self._jit_compile)
+        frugal = is_frugal(self._rematerialize, self._jit_compile)
+        self.trained = BlockwiseModel(self._model, self._rematerialize, frugal)
         self._state = self._changing_state()
         self._train = tf.function(
             self._train_anywhere, jit_compile=self._jit_compile or None, autograph=False
@@ -87,6 +87,9 @@ class TensorFlowSteps(StepFunctions):
 
     def train_step(self, images: Any, labels: Any, flag: float = 0.0) -> list[float]:
         return self._on_replicas(self._train, images, labels, tf.fill([tf.shape(labels)[0]], flag))
+
+    def load_ahead(self, batches: Iterable) -> Iterator:
+        return iter(batches)  # tf.data does so by itself
 
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
         return self._on_replicas(self._test, images, labels, sample_weight)[:-1]

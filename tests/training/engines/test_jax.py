@@ -67,6 +67,65 @@ def test_two_jax_devices_are_one_of_tensorflow(train):
     _assert_same(train("jax", *flags, devices=2, **MODERN), train("tensorflow", *flags, **MODERN))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_many_steps_a_call_on_images_of_the_device(train, tmp_path, devices):
+    """Cropped there, with averaged weights; TensorFlow reads the same images through tf.data."""
+    fields = {**CALM, "ema_decay": 0.9, "schedule": "cosine"}
+    # An epoch has 30 steps; the averages end a call every 8 steps, and the epoch does so as well.
+    expected = train("tensorflow", "--arrays", "--depth=8", "--steps=50", **fields)
+    one = train("jax", "--arrays", "--depth=8", "--steps=50", devices=devices, **fields)
+    _assert_same(one, expected)
+    flags = ("--arrays", "--many_steps", "--depth=8", "--steps=50")
+    many = train("jax", *flags, devices=devices, checkpoints=tmp_path / "checkpoints", **fields)
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(many["history"][name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_recomputed_batch_norm_keeps_half_and_has_the_same_gradients():
+    """Of a ResNet-50, in float64: the residuals of JAX's gradients, which XLA has to keep."""
+    script = """
+        import jax
+        import keras
+        import numpy as np
+        import keras_resnet
+        from keras_resnet.training.blockwise import BlockwiseModel
+
+        keras.config.set_floatx("float64")
+        keras.utils.set_random_seed(0)
+        model = keras_resnet.ResNet50(input_shape=(64, 64, 3), weights=None, classes=10)
+        images = np.random.default_rng(0).random((2, 64, 64, 3)) * 255
+
+        def measure(trained):
+            variables = model.trainable_variables + model.non_trainable_variables
+            def loss(weights):
+                values = [*weights, *(variable.value for variable in model.non_trainable_variables)]
+                with keras.StatelessScope(state_mapping=list(zip(variables, values))):
+                    return (trained(images, training=True) ** 2).sum()
+            weights = [variable.value for variable in model.trainable_variables]
+            _, pull_back = jax.vjp(loss, weights)
+            given = {id(weight) for weight in weights}
+            kept = [array for array in jax.tree.leaves(pull_back) if id(array) not in given]
+            return sum(array.nbytes for array in kept), pull_back(np.float64(1))[0]
+
+        everything, expected = measure(BlockwiseModel(model))
+        little, gradients = measure(BlockwiseModel(model, frugal=True))
+        assert little < 0.5 * everything, (little, everything)
+        for found, right in zip(gradients, expected):
+            np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-9 * np.abs(right).max())
+    """
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"}
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+
+
 def test_arrays_need_no_tensorflow():
     """Where it is not installed."""
     script = """
@@ -80,7 +139,7 @@ def test_arrays_need_no_tensorflow():
         import numpy as np
         import keras_resnet
         from keras_resnet.data.sources import digits
-        from keras_resnet.training import Recipe, train
+        from keras_resnet.training import ImageArrays, Recipe, train
 
         class Keep(keras.callbacks.Callback):
             def on_epoch_end(self, epoch, logs=None):
@@ -93,7 +152,8 @@ def test_arrays_need_no_tensorflow():
         model = keras_resnet.CifarResNet(8, input_shape=(8, 8, 1), classes=10, weights=None)
         recipe = Recipe("this test", 64, epochs=2, learning_rate=0.05)
         test = digits.load("test")
-        state = train(model, digits.load("train"), test, recipe, callbacks=[keep])
+        data = ImageArrays(*digits.load("train"), padding=1)
+        state = train(model, data, test, recipe, callbacks=[keep])
         assert state.history["val_error"][-1] < 0.3, state.history
         # Later steps take the memory of weights, but not of what a callback has kept.
         assert all(map(np.array_equal, keep.weights, keep.copies))
@@ -119,8 +179,9 @@ def test_arrays_need_no_tensorflow():
         (("--gradient_accumulation_steps=2",), MODERN),
         ((), FINETUNE),
         (("--rematerialize=conv2,conv3",), CALM),
+        (("--rematerialize=batch_norm",), CALM),
     ],
-    ids=["plateau", "modern", "finetune", "rematerialized"],
+    ids=["plateau", "modern", "finetune", "rematerialized", "batch_norm"],
 )
 def test_losses_are_those_of_tensorflow(train, flags, fields):
     flags = ("--depth=20", "--steps=50", *flags)

@@ -4,7 +4,6 @@ import json
 
 import jax
 import keras
-import numpy as np
 import pytest
 from helpers.errors import refused
 
@@ -74,29 +73,6 @@ def test_deterministic_training_is_refused_on_a_gpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with refused("deterministic", True):
         engine.make_deterministic()
-
-
-def test_rows_of_arrays_on_the_devices():
-    images = np.arange(24, dtype="uint8").reshape(6, 2, 2, 1)
-    labels = np.arange(6, dtype="int64")
-    take = JaxEngine().load_arrays(images, labels)
-    x, y = take(np.array([4, 0, 5]))
-    np.testing.assert_array_equal(x, images[[4, 0, 5]])
-    np.testing.assert_array_equal(y, [4, 0, 5])
-
-
-def test_batches_are_copied_ahead_and_in_order():
-    read = []
-
-    def batches():
-        for number in range(5):
-            read.append(number)
-            yield np.full(2, number), np.full(2, number)
-
-    ahead = JaxEngine().load_ahead(batches())
-    first = next(ahead)
-    assert read == [0, 1, 2]
-    assert [int(y[0]) for _, y in (first, *ahead)] == [0, 1, 2, 3, 4]
 
 
 def test_synchronized_layers_are_refused():
