@@ -122,15 +122,18 @@ class InputTransform:
             squashes images), or "random_resized_crop" (Szegedy et al. 2014).
         crop_padding: pixels of padding on each side before a random crop, for squashed images; None: an
             eighth of the image's side, the paper's 4 for 32.
+        train_size: side in pixels of the training crops, where it is not that of `spec` (Touvron et al. 2019,
+            "Fixing the train-test resolution discrepancy").
 
     Raises:
-        UserError: there is no such augmentation.
+        UserError: there is no such augmentation, or `train_size` cannot be used.
     """
 
     spec: InputSpec
     hflip: bool
     augmentation: str = "paper"
     crop_padding: int | None = None
+    train_size: int | None = None
 
     def __post_init__(self):
         if self.augmentation not in AUGMENTATIONS:
@@ -138,6 +141,12 @@ class InputTransform:
                 f"must be one of {', '.join(AUGMENTATIONS)}.",
                 parameter="augmentation",
                 value=self.augmentation,
+            )
+        if self.train_size is not None and self.spec.crop_mode == "squash":
+            raise UserError(
+                f"applies to images that are cropped, not to those of one size up to {MAX_SQUASH_SIZE}.",
+                parameter="train_size",
+                value=self.train_size,
             )
 
     @property
@@ -189,6 +198,7 @@ def choose_transform(
     hflip: bool | None = None,
     augmentation: str = "paper",
     crop_padding: int | None = None,
+    train_size: int | None = None,
 ) -> InputTransform:
     """Returns the transform that suits these images and this architecture.
 
@@ -204,6 +214,7 @@ def choose_transform(
         hflip: as of `InputTransform`; None: as the dataset says.
         augmentation: as of `InputTransform`.
         crop_padding: as of `InputTransform`.
+        train_size: as of `InputTransform`.
 
     Raises:
         UserError: `image_size` is smaller than the architecture takes, or an option does not apply to images
@@ -242,6 +253,8 @@ def choose_transform(
             parameter="crop_padding",
             value=crop_padding,
         )
+    if train_size is not None and not squash:
+        _check_train_size(train_size, size, smallest_size)
     crop_mode = "squash" if squash else "center"
     spec = InputSpec(
         size,
@@ -249,4 +262,16 @@ def choose_transform(
         crop_mode,
         normalization or ("per_pixel_mean" if squash else "per_channel_mean"),
     )
-    return InputTransform(spec, dataset.hflip if hflip is None else hflip, augmentation, crop_padding)
+    flip = dataset.hflip if hflip is None else hflip
+    differs = squash or train_size != size
+    return InputTransform(spec, flip, augmentation, crop_padding, train_size if differs else None)
+
+
+def _check_train_size(train_size: int, size: int, smallest_size: int) -> None:
+    if not smallest_size <= train_size <= size:
+        raise UserError(
+            f"must be at least the {smallest_size} pixels that this architecture takes, and at most the "
+            f"{size} of image_size.",
+            parameter="train_size",
+            value=train_size,
+        )

@@ -96,8 +96,9 @@ class Pipeline:
     ) -> tf.data.Dataset:
         """Returns the shuffled, augmented batches of epochs 0..epochs-1, one epoch after another.
 
-        Batches are (images uint8 (n, size, size, C), labels int64 (n,)) with n = batch_size / workers; with
-        `batch_augment`, labels are float32 (n, classes).
+        Batches are (images uint8 (n, size, size, C), labels int64 (n,)) with n = batch_size / workers and
+        the size of the transform's spec, or its `train_size`; with `batch_augment`, labels are float32
+        (n, classes).
 
         Args:
             mean: mean that the model subtracts, of each pixel or of each channel; padding is filled with it.
@@ -240,8 +241,9 @@ class Pipeline:
 
     def _cropped_epoch(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
         """Returns the batches of an epoch of random crops, flipped at random (section 3.4)."""
-        size, channels, hflip = self.transform.spec.size, self.transform.spec.channels, self.transform.hflip
-        paper = self.transform.augmentation == "paper"
+        transform, channels, hflip = self.transform, self.transform.spec.channels, self.transform.hflip
+        size = transform.train_size or transform.spec.size
+        paper = transform.augmentation == "paper"
         choose = augment.scale_jitter_box if paper else augment.random_resized_crop_box
         uniforms = self._uniforms(
             epoch, augment.SCALE_JITTER_UNIFORMS if paper else augment.RESIZED_CROP_UNIFORMS

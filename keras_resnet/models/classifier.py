@@ -30,7 +30,7 @@ def check_data_format() -> None:
 
 def build_classifier(
     architecture: Architecture,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int | None, int | None, int],
     classes: int,
     normalization: np.ndarray | Normalization,
     policy: str | None = None,
@@ -41,7 +41,7 @@ def build_classifier(
     Shapes: (N, H, W, C) uint8 -> (N, classes).
 
     Args:
-        input_shape: (H, W, C) of the images.
+        input_shape: (H, W, C) of the images, with None for sides that vary.
         classes: number of classes.
         normalization: the mean of the training images to subtract, (H, W, C) or (C,), or that of public
             weights.

@@ -1,7 +1,6 @@
 """From a job to images and a model on its devices."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable
 
 import keras
@@ -29,7 +28,7 @@ class Built:
         validation_batches: of this worker.
         engine: in whose scope the model was built.
         model: to train.
-        build: makes the same model again, with another dtype policy.
+        build: makes the same model again, for images of a side in pixels, with a dtype policy.
     """
 
     pipeline: Pipeline
@@ -38,6 +37,10 @@ class Built:
     engine: Engine
     model: keras.Model
     build: Callable[..., keras.Model]
+
+    def sized_model(self, side: int) -> keras.Model:
+        """The model, or one of the same architecture, that takes images of this side in pixels."""
+        return self.model if self.model.input_shape[1] == side else self.build(side)
 
     @property
     def worker(self) -> WorkerInfo:
@@ -67,16 +70,16 @@ def build(job: TrainJob) -> Built:
     mean = padding_pixels(normalization, spec.size, spec.channels)
     train_data = resumable_data(pipeline, job, mean)
     batches = pipeline.validation_batches(VALIDATION_BATCH, worker=worker.worker, workers=worker.workers)
-    make = functools.partial(
-        build_classifier,
-        job.architecture,
-        (spec.size, spec.size, spec.channels),
-        len(dataset.class_names),
-        normalization,
-        drop_path=config.drop_path,
-    )
+
+    def make(side: int | None, **options) -> keras.Model:
+        shape = (side, side, spec.channels)
+        classes = len(dataset.class_names)
+        return build_classifier(job.architecture, shape, classes, normalization, **options)
+
+    # Of any size, where training and validation images have different ones.
+    side = None if job.transform.train_size else spec.size
     with engine.scope():
-        model = make(policy=dtype_policy(config.mixed_precision))
+        model = make(side, policy=dtype_policy(config.mixed_precision), drop_path=config.drop_path)
         if config.sync_batch_norm:
             engine.synchronize_batch_norm(model)
         if job.initial_weights:

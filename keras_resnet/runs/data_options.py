@@ -118,6 +118,14 @@ class InputOptions:
         minimum=1,
         group=DATA,
     )
+    train_size: int | None = option(
+        None,
+        "Side of the training crops in pixels, at most image_size: the training takes less time, about in "
+        "proportion to the area, and validation and exported files keep image_size.",
+        "int",
+        minimum=1,
+        group=DATA,
+    )
     augmentation: str = option(
         "paper",
         "Training crops of images that are not small. paper: a square at a random scale, with color "
@@ -158,6 +166,7 @@ class InputOptions:
             hflip=self.hflip,
             augmentation=self.augmentation,
             crop_padding=self.crop_padding,
+            train_size=self.train_size,
         )
 
 

@@ -123,7 +123,10 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
             steps,
             epochs * validation_steps,
         )
-    counted = complexity(built.model)
+    transform = job.transform
+    spec = transform.spec
+    counted = complexity(built.model, (spec.size, spec.size, spec.channels))
+    trained = built.sized_model(transform.train_size or spec.size)
     images_at_once = recipe.batch_size // replicas // config.gradient_accumulation_steps
     dataset = job.dataset
     return Plan(
@@ -145,7 +148,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         steps=steps,
         epochs=epochs,
         memory=estimates.estimate_memory(
-            built.model, recipe, images_at_once, config.rematerialize, config.jit_compile
+            trained, recipe, images_at_once, config.rematerialize, config.jit_compile
         ),
         train_seconds=train_seconds,
         validation_seconds=validation_seconds,

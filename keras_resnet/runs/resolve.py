@@ -93,6 +93,7 @@ def resolve(config: TrainConfig) -> TrainJob:
             "hflip": transform.hflip,
             "augmentation": transform.augmentation,
             "crop_padding": transform.padding if transform.spec.crop_mode == "squash" else None,
+            **({"train_size": transform.train_size} if transform.train_size else {}),
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
@@ -190,6 +191,13 @@ def _transform(
         if config.mean_subtraction != "auto":
             per_pixel = config.mean_subtraction == "pixel"
         kind = "per_pixel_mean" if per_pixel else "per_channel_mean"
+    if transform.train_size and kind == "per_pixel_mean":
+        raise UserError(
+            "needs a mean of each channel, and the model subtracts one of each pixel, whose size is fixed; "
+            "use mean_subtraction=channel, or other weights.",
+            parameter="train_size",
+            value=config.train_size,
+        )
     return dataclasses.replace(transform, spec=dataclasses.replace(transform.spec, normalization=kind))
 
 

@@ -114,7 +114,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
         shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
     folder.start()
     remove_exports(folder.path)
-    counted = complexity(built.model)
+    counted = complexity(built.model, (spec.size, spec.size, spec.channels))
     devices = built.engine.devices
     _LOG.info(
         "Training %s (%s parameters, %s MACs per image) on %s: %s at %sx%s, on %s device%s.",
@@ -192,7 +192,7 @@ def _callbacks(job: TrainJob) -> list:
 def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
     """Writes the model and what comes of it, with TensorFlow."""
     # Outside of any strategy: the other workers take no part in it.
-    model = built.build(policy="float32", drop_path=0.0)
+    model = built.build(job.transform.spec.size, policy="float32")
     for layer in model.layers:  # by name: a model with dropped paths has further layers
         layer.set_weights(built.model.get_layer(layer.name).get_weights())
     results = {"validation_error": state.validation["val_error"], "seconds": state.seconds}

@@ -124,6 +124,7 @@ REFUSALS = [
     ("experiment", "there is no command 'experiment'"),
     ("train --augmentation=random_resized_crop", "--augmentation=random_resized_crop"),
     ("train --crop_padding=8", "--crop_padding=8"),
+    ("train --train_size=4", "--train_size=4"),
     ("train --crop_padding=-1", "--crop_padding=-1"),
     ("train --augmentation=none", "--augmentation=none"),
     ("train --bad_images=ignore", "--bad_images=ignore"),

@@ -63,6 +63,17 @@ def test_rectangular_crops_of_small_images_are_refused():
         choose_transform(load_dataset("digits"), augmentation="random_resized_crop", **CIFAR)
 
 
+def test_training_crops_may_be_smaller_than_the_input():
+    photos = dataclasses.replace(load_dataset("digits"), image_shape=(None, None, 1))
+    assert choose_transform(photos, image_size=160, train_size=128, **IMAGENET).train_size == 128
+    assert choose_transform(photos, train_size=224, **IMAGENET).train_size is None
+    for size in (225, 16):
+        with refused("train_size", size):
+            choose_transform(photos, train_size=size, **IMAGENET)
+    with refused("train_size", 8):
+        choose_transform(load_dataset("digits"), train_size=8, **CIFAR)
+
+
 def test_crop_padding_is_for_small_images():
     assert choose_transform(load_dataset("digits"), crop_padding=2, **CIFAR).padding == 2
     assert choose_transform(load_dataset("digits"), crop_padding=0, **CIFAR).padding == 0

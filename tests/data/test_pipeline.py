@@ -199,6 +199,23 @@ def test_labels_stay_with_their_crops(augmentation):
     assert np.median(blue[0]) > 1.5 * np.median(blue[1])
 
 
+@pytest.mark.parametrize("augmentation", ["paper", "random_resized_crop"])
+def test_smaller_training_crops_leave_the_validation_images(augmentation):
+    def images(size, train_size=None):
+        spec = InputSpec(size, 3, "center")
+        transform = InputTransform(spec, hflip=True, augmentation=augmentation, train_size=train_size)
+        return Pipeline(PHOTOGRAPHS, transform)
+
+    smaller, like_train, like_validation = images(32, 24), images(24), images(32)
+    for crops, expected in zip(
+        *(_images(one.train_batches(7, 1, NO_MEAN)) for one in (smaller, like_train)), strict=True
+    ):
+        np.testing.assert_array_equal(crops, expected)
+    np.testing.assert_array_equal(
+        _images(smaller.validation_batches(2)), _images(like_validation.validation_batches(2))
+    )
+
+
 def test_half_of_the_crops_are_flipped():
     def crops(hflip):
         transform = dataclasses.replace(CROP, hflip=hflip)
