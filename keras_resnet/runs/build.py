@@ -11,6 +11,7 @@ from keras_resnet.runs.checks import check_batch_divisible
 from keras_resnet.runs.grow import grow_into
 from keras_resnet.runs.resolve import TrainJob
 from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.distillation import Distillation
 from keras_resnet.training.engines import Engine, make_engine
 from keras_resnet.training.input import ResumableData
 from keras_resnet.training.normalization import padding_pixels
@@ -29,6 +30,7 @@ class Built:
         engine: in whose scope the model was built.
         model: to train.
         build: makes the same model again, for images of a side in pixels, with a dtype policy.
+        distillation: of the job's teacher, or None.
     """
 
     pipeline: Pipeline
@@ -37,6 +39,7 @@ class Built:
     engine: Engine
     model: keras.Model
     build: Callable[..., keras.Model]
+    distillation: Distillation | None = None
 
     def sized_model(self, side: int) -> keras.Model:
         """The model, or one of the same architecture, that takes images of this side in pixels."""
@@ -86,7 +89,15 @@ def build(job: TrainJob) -> Built:
             job.initial_weights.load_into(model)
         if config.grow_from is not None:
             grow_into(model, config.grow_from, job.architecture)
-    return Built(pipeline, train_data, batches, engine, model, make)
+        distillation = None
+        if job.teacher:
+            # It sees the training images alone.
+            seen = job.transform.train_size or spec.size
+            shape = (seen, seen, spec.channels)
+            distillation = job.teacher.build(
+                shape, len(dataset.class_names), dtype_policy(config.mixed_precision)
+            )
+    return Built(pipeline, train_data, batches, engine, model, make, distillation)
 
 
 def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:

@@ -173,6 +173,31 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
         maximum=1.0,
         group=RECIPE,
     )
+    teacher: str | os.PathLike | None = option(
+        None,
+        "A larger network of the same classes whose probabilities are learned besides the labels "
+        "(distillation): a finished run, a file of weights, or a name that `keras-resnet weights` lists.",
+        group=RECIPE,
+    )
+    teacher_depth: int | None = option(
+        None, "Depth of a teacher that is named, such as 101.", "int", minimum=1, group=RECIPE
+    )
+    teacher_temperature: float | None = option(
+        None,
+        "What divides the logits of teacher and student: higher values tell more of improbable classes. "
+        "Default: 4.",
+        "float",
+        above=0,
+        group=RECIPE,
+    )
+    teacher_share: float | None = option(
+        None,
+        "Share of the teacher in the loss; the labels have the rest. Default: 0.9.",
+        "float",
+        above=0,
+        maximum=1.0,
+        group=RECIPE,
+    )
     mixup: float | None = option(
         None, "Alpha of the beta distribution of MixUp; 0 turns it off.", "float", minimum=0.0, group=RECIPE
     )

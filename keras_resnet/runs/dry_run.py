@@ -115,6 +115,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
+            distillation=built.distillation,
         )
         train_seconds, validation_seconds = estimates.measure_time(
             functions,

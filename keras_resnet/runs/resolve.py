@@ -22,6 +22,7 @@ from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_we
 from keras_resnet.runs.provenance import command_of, versions
 from keras_resnet.runs.recipe import resolve_recipe
 from keras_resnet.runs.record import CHECKPOINTS, RunFolder
+from keras_resnet.runs.teacher import Teacher, resolve_teacher
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.recipes import Recipe
 
@@ -41,6 +42,7 @@ class TrainJob:
         folder: of the run.
         initial_weights: that it starts from, or None.
         checkpoints: of the run.
+        teacher: whose probabilities are learned, or None.
     """
 
     config: TrainConfig
@@ -53,6 +55,7 @@ class TrainJob:
     folder: RunFolder
     initial_weights: InitialWeights | None
     checkpoints: Checkpoints
+    teacher: Teacher | None = None
 
 
 def resolve(config: TrainConfig) -> TrainJob:
@@ -85,6 +88,7 @@ def resolve(config: TrainConfig) -> TrainJob:
         )
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
     transform = _transform(config, dataset, architecture, initial)
+    teacher = resolve_teacher(config, dataset, transform)
     settings = {
         "architecture": dataclasses.asdict(architecture),
         "dataset": _dataset_settings(dataset),
@@ -109,6 +113,7 @@ def resolve(config: TrainConfig) -> TrainJob:
         },
         "initial_weights": initial and initial.fingerprint,
         "grow_from": grow_fingerprint(config.grow_from, architecture, dataset, transform),
+        **({"teacher": teacher.settings()} if teacher else {}),
         "version": keras_resnet.__version__,
     }
     metadata = {
@@ -122,7 +127,17 @@ def resolve(config: TrainConfig) -> TrainJob:
     folder = RunFolder(config.output_dir, run_name, config.as_dict(), settings, metadata)
     checkpoints = Checkpoints(folder / CHECKPOINTS, folder.settings, minutes=config.checkpoint_minutes)
     return TrainJob(
-        config, architecture, dataset, transform, recipe_name, recipe, exports, folder, initial, checkpoints
+        config,
+        architecture,
+        dataset,
+        transform,
+        recipe_name,
+        recipe,
+        exports,
+        folder,
+        initial,
+        checkpoints,
+        teacher,
     )
 
 

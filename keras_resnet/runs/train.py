@@ -148,6 +148,7 @@ def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.C
             max_rollbacks=config.max_rollbacks if config.on_nan == "rollback" else 0,
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
+            distillation=built.distillation,
             engine=built.engine,
         )
 

@@ -17,6 +17,7 @@ from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.datasets import as_batches
+from keras_resnet.training.distillation import Distillation
 from keras_resnet.training.engines import Engine, default_engine
 from keras_resnet.training.engines.steps import check_unfreeze
 from keras_resnet.training.input import ResumableData, as_resumable_data, data_for_steps
@@ -43,6 +44,7 @@ def train(
     max_rollbacks: int = 0,
     jit_compile: bool = False,
     rematerialize: Collection[str] = (),
+    distillation: Distillation | None = None,
     seed: int = 0,
     engine: Engine | None = None,
 ) -> TrainState:
@@ -74,6 +76,7 @@ def train(
         jit_compile: compiles the step by XLA; not possible on several devices.
         rematerialize: stages (`conv2`, ...) whose inner activations are recomputed for the gradients instead
             of kept; "batch_norm": of all stages, but not the outputs of convolutions.
+        distillation: a teacher whose probabilities are learned besides the labels.
         seed: for the random numbers of the recipe's `batch_augment`, where `train_data` has not applied it.
         engine: as of `make_engine`; by default TensorFlow's strategy in scope, or JAX's first device.
 
@@ -90,6 +93,8 @@ def train(
     engine = engine or default_engine()
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     check_unfreeze(model, recipe)
+    if distillation is not None:
+        distillation.check_student(model)
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
     data = as_resumable_data(
         as_batches(train_data, model, "train_data", recipe.batch_size), recipe.batch_size
@@ -121,6 +126,7 @@ def train(
             metrics=metrics,
             jit_compile=jit_compile,
             rematerialize=rematerialize,
+            distillation=distillation,
         )
         trainer = Trainer(model, engine, steps, batches, validation, recipe, checkpoints, max_rollbacks)
         trainer.resume(checkpoint)

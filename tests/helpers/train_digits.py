@@ -17,7 +17,7 @@ from keras_resnet.data.load import load_dataset
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models import architectures
 from keras_resnet.models.classifier import build_classifier
-from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
+from keras_resnet.training import Checkpoints, Distillation, Recipe, ResumableData, train
 from keras_resnet.training.engines import make_engine
 
 BATCH = 48
@@ -38,9 +38,9 @@ class Losses(keras.callbacks.Callback):
             os.kill(os.getpid(), number)
 
 
-def initialize(model):
+def initialize(model, seed=0):
     """Sets the weights to what NumPy draws, the same on every engine; Keras' random numbers differ."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         if len(weight.shape) > 1:
             deviation = np.sqrt(2 / np.prod(weight.shape[:-1]))
@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--sync_batch_norm", type=int, default=1)
     parser.add_argument("--arrays", action="store_true", help="that JAX keeps on its devices")
     parser.add_argument("--many_steps", action="store_true", help="compute many steps a call, as on a GPU")
+    parser.add_argument("--teacher", action="store_true", help="learn from a network of other weights")
     parser.add_argument("--signal_after", type=int, nargs=2, default=(0, 0), help="its number, and steps")
     options = parser.parse_args()
     engine = make_engine()
@@ -104,6 +105,11 @@ def main():
     with engine.scope():
         model = build_classifier(architectures.cifar_architecture(options.depth), (8, 8, 1), 10, mean)
         initialize(model)
+        distillation = None
+        if options.teacher:
+            teacher = build_classifier(architectures.cifar_architecture(8), (8, 8, 1), 10, mean)
+            initialize(teacher, seed=1)
+            distillation = Distillation(teacher, temperature=2.0, share=0.5)
         if options.sync_batch_norm:
             engine.synchronize_batch_norm(model)
         state = train(
@@ -116,6 +122,7 @@ def main():
             checkpoints=Checkpoints(options.checkpoints, minutes=0) if options.checkpoints else None,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
             rematerialize=[stage for stage in options.rematerialize.split(",") if stage],
+            distillation=distillation,
             engine=engine,
         )
     results = {"losses": losses.values, "history": state.history, "devices": engine.devices}

@@ -40,21 +40,21 @@ class JaxArraySteps(JaxSteps):
         per_device = self._mesh.per_device
         step = self._train_on_device if per_device else self._train_on_all
 
-        def steps(weights, state, optimizer_state, learning_rates, arrays, rows, uniforms, flags, count):
+        def steps(weights, state, optimizer_state, teacher, rates, arrays, rows, uniforms, flags, count):
             def body(number, carry):
                 *values, totals = carry
                 images, labels = self._take(arrays, rows[number], uniforms[number])
-                *values, total = step(*values, learning_rates[number], images, labels, flags)
+                *values, total = step(*values, teacher, rates[number], images, labels, flags)
                 return (*values, totals.at[number].set(total))
 
             # The sums of `train_step`: those of the metrics, the images and the flag.
-            totals = jnp.zeros((len(learning_rates), len(self.names) + 2), "float32")
+            totals = jnp.zeros((len(rates), len(self.names) + 2), "float32")
             carry = (weights, state, optimizer_state, totals)
             return body(0, carry) if self.steps_per_call == 1 else jax.lax.fori_loop(0, count, body, carry)
 
         return self._mesh.compile(
             steps,
-            shared=(None, None, None, None, None, 1, 1, 0, None),
+            shared=(None, None, None, None, None, None, 1, 1, 0, None),
             per_device=per_device,
             donate=(0, 1, 2),
         )

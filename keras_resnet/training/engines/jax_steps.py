@@ -15,6 +15,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.models.head import LOGITS, SIGMOID, linear_head, logits_tensor
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
+from keras_resnet.training.distillation import class_scores
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
@@ -39,6 +40,8 @@ class JaxSteps(StepFunctions):
         # take its memory.
         self._own: dict[int, jax.Array] = {}
         super().__init__(model, recipe, **options)
+        variables = self._teacher.variables if self._teacher else ()
+        self._teacher_values = [mesh.replicate(variable.numpy()) for variable in variables]
 
     def _build(self) -> None:
         _check_layers(self._model)
@@ -58,7 +61,7 @@ class JaxSteps(StepFunctions):
         per_device = self._mesh.per_device
         return self._mesh.compile(
             self._train_on_device if per_device else self._train_on_all,
-            shared=(None, None, None, None, 0, 0, 0),
+            shared=(None, None, None, None, None, 0, 0, 0),
             per_device=per_device,
             donate=(0, 1, 2),
         )
@@ -80,7 +83,7 @@ class JaxSteps(StepFunctions):
             self.trained.non_trainable_variables,
             self._optimizer_state(),
         )
-        *results, total = self._train(*map(self._values, groups), *arguments)
+        *results, total = self._train(*map(self._values, groups), self._teacher_values, *arguments)
         for variables, values in zip(groups, results, strict=True):
             self._assign(variables, values)
         return np.asarray(total)
@@ -146,10 +149,24 @@ class JaxSteps(StepFunctions):
     def _train_on_all(self, *arguments):
         return self._step(*arguments, groups=self._mesh.devices, add_up=lambda values: values)
 
-    def _step(self, weights, state, optimizer_state, learning_rate, images, labels, flags, *, groups, add_up):
+    def _step(
+        self,
+        weights,
+        state,
+        optimizer_state,
+        teacher,
+        learning_rate,
+        images,
+        labels,
+        flags,
+        *,
+        groups,
+        add_up,
+    ):
         """Returns weights, state and state of the optimizer after a step, and the sums.
 
         Args:
+            teacher: values of its variables, if any.
             groups: number of devices whose images these are.
             add_up: a pytree, over the devices that have other images.
         """
@@ -161,6 +178,9 @@ class JaxSteps(StepFunctions):
         def loss_of(weights, state, x, y):
             outputs, logits, state = self._call(weights, state, x, training=True)
             losses = training_losses(y, outputs, logits, self._head)
+            if self._distillation:
+                scores = class_scores(outputs, logits, self._head)
+                losses = self._distillation.losses(losses, scores, self._teacher_scores(teacher, x))
             probabilities = class_probabilities(outputs, logits, self._head)
             total = sums(losses, y, probabilities, jnp.ones(len(y), "float32"), self._metrics)
             return jnp.sum(losses) / num_images * scale, (state, total)
@@ -190,6 +210,14 @@ class JaxSteps(StepFunctions):
             state = self._mean_state(state, add_up, others)
         weights, optimizer_state = self._update(weights, optimizer_state, gradients, learning_rate)
         return weights, state, optimizer_state, jnp.append(total, flag)
+
+    def _teacher_scores(self, values, images):
+        assert self._teacher is not None
+        assert self._distillation is not None
+        mapping = list(zip(self._teacher.variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            outputs = self._teacher(images, training=False)
+        return jax.lax.stop_gradient(self._distillation.scores(outputs))
 
     def _mean_state(self, state, add_up, devices):
         """Returns the state, averaged over all devices, so that each device has the same."""

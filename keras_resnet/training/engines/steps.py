@@ -10,6 +10,8 @@ from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
 from keras_resnet.models.head import find_head
 from keras_resnet.training.averages import ExponentialMovingAverage
+from keras_resnet.training.blockwise import BlockwiseModel
+from keras_resnet.training.distillation import Distillation
 from keras_resnet.training.measures import Metric, metric_names
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.recipes import Recipe
@@ -34,6 +36,7 @@ class StepFunctions(abc.ABC):
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory. "batch_norm":
             every block recomputes all of them but those of convolutions, as TensorFlow does in any case.
+        distillation: a teacher whose probabilities are learned besides the labels.
 
     Raises:
         UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
@@ -48,11 +51,14 @@ class StepFunctions(abc.ABC):
         metrics: Mapping[str, Metric] | None = None,
         jit_compile: bool = False,
         rematerialize: Collection[str] = (),
+        distillation: Distillation | None = None,
     ):
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
         self._head = find_head(model)
+        self._distillation = distillation
+        self._teacher = None if distillation is None else BlockwiseModel(distillation.teacher)
         check_unfreeze(model, recipe)
         if recipe.unfreeze:
             freeze(model, recipe.unfreeze[-1][0])

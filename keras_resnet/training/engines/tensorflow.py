@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
 from keras_resnet.training.cluster import WorkerInfo
+from keras_resnet.training.distillation import class_scores
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
     class_probabilities,
@@ -134,6 +135,10 @@ class TensorFlowSteps(StepFunctions):
                 outputs = self.trained(x, training=True)
                 logits = logits_of(outputs, self._head)
                 losses = training_losses(y, outputs, logits, self._head)
+                if self._distillation and self._teacher:
+                    scores = class_scores(outputs, logits, self._head)
+                    taught = self._distillation.scores(self._teacher(x, training=False))
+                    losses = self._distillation.losses(losses, scores, tf.stop_gradient(taught))
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                     loss = self.optimizer.scale_loss(loss)

@@ -70,14 +70,15 @@ def test_two_jax_devices_are_one_of_tensorflow(train):
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_many_steps_a_call_on_images_of_the_device(train, tmp_path, devices):
-    """Cropped there, with averaged weights; TensorFlow reads the same images through tf.data."""
+    """Cropped there, with a teacher and averaged weights; TensorFlow reads the same images by tf.data."""
+    flags = ("--arrays", "--teacher", "--depth=8", "--steps=50")
     fields = {**CALM, "ema_decay": 0.9, "schedule": "cosine"}
     # An epoch has 30 steps; the averages end a call every 8 steps, and the epoch does so as well.
-    expected = train("tensorflow", "--arrays", "--depth=8", "--steps=50", **fields)
-    one = train("jax", "--arrays", "--depth=8", "--steps=50", devices=devices, **fields)
+    expected = train("tensorflow", *flags, **fields)
+    one = train("jax", *flags, devices=devices, **fields)
     _assert_same(one, expected)
-    flags = ("--arrays", "--many_steps", "--depth=8", "--steps=50")
-    many = train("jax", *flags, devices=devices, checkpoints=tmp_path / "checkpoints", **fields)
+    checkpoints = tmp_path / "checkpoints"
+    many = train("jax", *flags, "--many_steps", devices=devices, checkpoints=checkpoints, **fields)
     for name, values in expected["history"].items():
         np.testing.assert_allclose(many["history"][name], values, rtol=1e-4, err_msg=name)
 
