@@ -1,6 +1,7 @@
 """What a dataset is to this package, wherever it comes from. Imports no TensorFlow."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -99,6 +100,11 @@ class Dataset:
 def held_out_count(size: int, fraction: float) -> int:
     """Returns how many images of a class to hold out: at least one, but never the last to train on."""
     return min(size - 1, max(1, round(fraction * size)))
+
+
+def max_left_out(count: int, max_fraction: float) -> int:
+    """Returns how many of some images may be left out as unusable: at least one, but never all."""
+    return min(count - 1, max(1, math.floor(max_fraction * count)))
 
 
 def shuffled_indices(count: int, key: "tf.Tensor | None") -> "tf.Tensor":

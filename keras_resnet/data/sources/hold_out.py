@@ -24,7 +24,8 @@ def hold_out(labels: Sequence[int], groups: Sequence[str], fraction: float) -> l
     for label, group in zip(labels, groups, strict=True):
         sizes[group][label] += 1
     training = collections.Counter(labels)  # images of each class that are not held out
-    wanted = collections.Counter({label: held_out_count(size, fraction) for label, size in training.items()})
+    targets = {label: held_out_count(size, fraction) for label, size in training.items()}
+    wanted = collections.Counter(targets)  # of these, images that are not held out yet
     of_class: dict[int, list[str]] = collections.defaultdict(list)
     for group in sorted(sizes, key=_hash):
         for label in sizes[group]:
@@ -38,13 +39,12 @@ def hold_out(labels: Sequence[int], groups: Sequence[str], fraction: float) -> l
 
     # Classes of few groups first, as other classes have more to choose from.
     for label in sorted(of_class, key=lambda label: (len(of_class[label]), label)):
-        target = wanted[label]
         for group in of_class[label]:
             if wanted[label] <= 0:
                 break
             if group not in held_out and all(size <= wanted[other] for other, size in sizes[group].items()):
                 take(group)
-        if target > 0 and wanted[label] == target:
+        if 0 < targets[label] == wanted[label]:
             # All are too large: the smallest of those that leave each class something to train on.
             left = [
                 group
