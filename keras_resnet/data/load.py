@@ -91,7 +91,7 @@ def load_dataset(
             max_bad_images=max_bad_images,
         )
     if not is_table(name):
-        _refuse_options(name, table_options, "tables")
+        refuse_options(name, table_options, "tables")
     if name not in ("", "digits") and os.path.isdir(name):
         _refuse_tfds_options(name, tfds_options)
         return folder_dataset(name, validation_fraction, require_disjoint=require_disjoint)
@@ -153,10 +153,20 @@ def _why_no_folder(name: str) -> str:
 
 
 def _refuse_tfds_options(name: str, options: Mapping[str, object]) -> None:
-    _refuse_options(name, options, "TFDS datasets")
+    refuse_options(name, options, "TFDS datasets")
 
 
-def _refuse_options(name: str, options: Mapping[str, object], subject: str) -> None:
+def refuse_options(name: str, options: Mapping[str, object], subject: str) -> None:
+    """Refuses options that are given for a dataset of another kind.
+
+    Args:
+        name: of the dataset.
+        options: values by parameter; None for those that are not given.
+        subject: what they apply to.
+
+    Raises:
+        UserError: one is given.
+    """
     for parameter, value in options.items():
         if value is not None:
             raise UserError(

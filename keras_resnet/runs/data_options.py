@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform, choose_transform
 from keras_resnet.data.load import absolute_name, is_table, load_dataset
+from keras_resnet.data.sources.table_columns import TableColumns
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.options import check_options, option
@@ -128,6 +129,10 @@ class DataOptions:
             max_bad_images=self.max_bad_images,
             require_disjoint=require_disjoint,
         )
+
+    def columns(self) -> TableColumns:
+        """Names of a table's columns, as far as they are given."""
+        return TableColumns(self.path_column, self.label_column, self.split_column, self.group_column)
 
     def decode_errors(self) -> "DecodeErrors":
         """What happens to images that cannot be decoded; imports TensorFlow."""
