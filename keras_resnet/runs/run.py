@@ -67,7 +67,13 @@ class Run:
         """`accuracy` (0 to 1, of the test split where there is one), `validation_error`, `test_error` where
         there is a test split, and the `seconds` of the training.
         """
-        return dict(self.record.results or {})
+        results = self.record.results or {}
+        return {name: value for name, value in results.items() if isinstance(value, int | float)}
+
+    @property
+    def reported_split(self) -> str:
+        """Which split `accuracy` is measured on: "test", or "validation" where there is no test split."""
+        return self.record.reported_split
 
     @property
     def history(self) -> dict[str, list[float]]:
