@@ -88,7 +88,7 @@ def _files_by_stem(folder: str) -> dict[str, list[str]]:
     """Returns the names of a folder's images by what they are without suffix."""
     files: dict[str, list[str]] = collections.defaultdict(list)
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder or os.curdir)
     except OSError:
         return files
     for name in names:

@@ -87,9 +87,8 @@ def divide(
         by_role[split_role(entry.split) or "train"].append(entry)
     split_names = {role: _usual_name(entries) or role for role, entries in by_role.items()}
     if "train" not in by_role:
-        raise refusal(
-            rows.name, f"has no images to train on: its column {rows.columns['split']!r} says train nowhere."
-        )
+        why = f": its column {rows.columns['split']!r} says train nowhere" if "split" in rows.columns else ""
+        raise refusal(rows.name, f"has no images to train on{why}.")
     _check_groups(by_role, split_names, rows)
     class_names = _class_names(by_role["train"], rows)
     labels = {name: index for index, name in enumerate(class_names)}
@@ -123,17 +122,17 @@ def _report_faults(rows: TableRows, bad_images: str, max_bad_images: float) -> N
     if not rows.faults:
         return
     count = len({row for fault in rows.faults for row in fault.rows})
-    counted = f"{count:,} of {rows.num_rows:,} rows cannot be used"
+    counted = f"{count:,} of {rows.num_rows:,} rows"
     if bad_images != "skip":
         raise refusal(
             rows.name,
-            f"{counted}: {_listed(rows.faults)}. Correct them (`keras-resnet data validate TABLE` names all) "
-            "or leave them out with bad_images=skip.",
+            f"{counted} cannot be used: {_listed(rows.faults)}. Correct them (`keras-resnet data validate` "
+            "names all), or leave them out with bad_images=skip.",
         )
     if count > max_left_out(rows.num_rows, max_bad_images):
         raise UserError(
-            f"{counted} in {format_value(rows.name)}: {_listed(rows.faults)}; at most this fraction of them, "
-            "or one row, may be left out.",
+            f"{counted} of {format_value(rows.name)} cannot be used: {_listed(rows.faults)}; at most this "
+            "fraction of the rows, or one row, may be left out.",
             parameter="max_bad_images",
             value=max_bad_images,
         )

@@ -76,10 +76,10 @@ def find_columns(columns: Sequence[str], wanted: TableColumns) -> dict[str, str]
     missing = [role for role in _REQUIRED if role not in found]
     free = [column for column in columns if column not in found.values() and not _is_index(column)]
     if len(missing) == 1 and len(free) == 1:
-        return {**found, missing[0]: free[0]}
+        found[missing.pop()] = free[0]
     for role in missing:
         raise _unclear(role, columns, "is not clear from the names of the columns")
-    return found
+    return {role: found[role] for role in _NAMES if role in found}
 
 
 def _named(name: str, role: str, columns: Sequence[str]) -> str:

@@ -106,7 +106,7 @@ def read_table(name: str, columns: TableColumns, images_dir: str | None = None) 
     rows = list(table.rows([found[role] for role in roles]))
     if not rows:
         raise refusal(name, f"has a header ({', '.join(table.columns)}) and no rows.")
-    _log_understood(table, found, images, len(rows))
+    _log_understood(table, found, images_dir, len(rows))
     values = [dict(zip(roles, row.cells, strict=True)) if row.cells is not None else None for row in rows]
     splits = [cells["split"] for cells in values if cells is not None and "split" in cells]
     if splits and not any(map(split_role, splits)):
@@ -143,7 +143,7 @@ def describe_rows(rows: Sequence[int]) -> str:
 
 def _images_folder(name: str, images_dir: str | None) -> str:
     if images_dir is None:
-        return os.path.dirname(name) or "."
+        return os.path.dirname(name)
     if not os.path.isdir(images_dir):
         raise UserError(
             "there is no such folder; use the one that the paths of the table start from.",
@@ -164,7 +164,7 @@ def _check_header(table: TableFile, images: str) -> None:
             )
 
 
-def _log_understood(table: TableFile, found: dict[str, str], images: str, num_rows: int) -> None:
+def _log_understood(table: TableFile, found: dict[str, str], images_dir: str | None, num_rows: int) -> None:
     roles = ", ".join(f"{role} in column {column!r}" for role, column in found.items())
     notes = f" ({', '.join(table.notes)})" if table.notes else ""
     unread = len(table.columns) - len(found)
@@ -176,7 +176,7 @@ def _log_understood(table: TableFile, found: dict[str, str], images: str, num_ro
         f"{num_rows:,}",
         roles,
         others,
-        format_value(images),
+        "the table's folder" if images_dir is None else format_value(images_dir),
     )
 
 
