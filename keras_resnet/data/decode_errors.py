@@ -135,7 +135,7 @@ class DecodeErrors:
             reason = "it cannot be read"  # TensorFlow's message holds a path that is not UTF-8
         if self._policy == "raise":
             self._fail(
-                f"cannot be decoded ({reason}); repair or remove it, let `keras-resnet data validate FOLDER` "
+                f"cannot be decoded ({reason}); repair or remove it, let `keras-resnet data validate` "
                 "find others, or leave such images out with bad_images=skip.",
                 value=name,
             )

@@ -186,7 +186,7 @@ def test_inspect_the_digits(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("data validate", "FOLDER_OR_TABLE is missing: keras-resnet data validate FOLDER_OR_TABLE."),
+        ("data validate", "DATASET is missing: keras-resnet data validate DATASET."),
         ("data validate nowhere", "nowhere: is not a folder"),
         ("data validate . extra", "'extra' is not a flag"),
         ("data", "there is no command 'data'"),

@@ -14,7 +14,7 @@ from keras_resnet.runs.options import Option, check_value
 if TYPE_CHECKING:
     from keras_resnet.data.tools.validate import Issue, ValidationReport
 
-ARGUMENT = "FOLDER_OR_TABLE"
+ARGUMENT = "DATASET"
 LOG_TO_STDERR = True
 FLAGS = flags.FlagValues()
 _THREADS = Option(

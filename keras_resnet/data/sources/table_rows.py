@@ -125,7 +125,7 @@ def read_table(name: str, columns: TableColumns, images_dir: str | None = None) 
         else:
             entries.append(entry)
     if not entries and faults:
-        raise _no_files(name, faults, images)
+        raise _no_files(name, faults, images, images_dir)
     kept, contradictions, repeated = _without_repetitions(entries)
     faults = sorted([*faults, *contradictions])
     return TableRows(name, images, found, len(rows), tuple(kept), tuple(faults), tuple(repeated), unlabeled)
@@ -241,13 +241,13 @@ def _no_splits(column: str, splits: Sequence[str]) -> UserError:
     )
 
 
-def _no_files(name: str, faults: Sequence[RowFault], images: str) -> UserError:
+def _no_files(name: str, faults: Sequence[RowFault], images: str, images_dir: str | None) -> UserError:
     if all(fault.kind == "missing" for fault in faults):
         folder = format_value(pathlib.Path(images).resolve())
         return UserError(
             f"none of the {len(faults):,} files of {format_value(name)} is there, as {faults[0]}, in "
-            f"{folder}; use the folder that the paths start from.",
+            f"{folder}; use the folder that the paths start from, or another path_column.",
             parameter="images_dir",
-            value=images,
+            value=images_dir,
         )
     return refusal(name, f"none of its rows can be used, as {faults[0]}.")
