@@ -3,9 +3,10 @@
 import dataclasses
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 
-from keras_resnet.errors import UserError, format_value
+from keras_resnet.errors import UserError
 
 # Names that columns go by, in lower case without anything but letters; of two lists, the second counts where
 # the first has none.
@@ -84,9 +85,10 @@ def find_columns(columns: Sequence[str], wanted: TableColumns) -> dict[str, str]
 
 def _named(name: str, role: str, columns: Sequence[str]) -> str:
     """Returns the column of a name, in whichever case if that is unambiguous."""
-    if name in columns:
-        return name
-    same = [column for column in columns if column.casefold() == name.strip().casefold()]
+    composed = unicodedata.normalize("NFC", " ".join(name.split()))
+    if composed in columns:
+        return composed
+    same = [column for column in columns if column.casefold() == composed.casefold()]
     if len(same) == 1:
         return same[0]
     close = difflib.get_close_matches(name, columns, 1)
@@ -112,11 +114,10 @@ def _unclear(role: str, columns: Sequence[str], reason: str, value: str | None =
     parameter = f"{role}_column"
     names = ", ".join(repr(column) for column in columns)
     none = "" if role in _REQUIRED else f", or {parameter}= for none"
-    example = format_value(next((column for column in columns if column), "NAME"))
     end = "" if reason.endswith("?") else ";"
     return UserError(
         f"{reason}{end} the table has the columns {names}: name the one with the {role}, as "
-        f"{parameter}={example}{none}.",
+        f"{parameter}=NAME{none}.",
         parameter=parameter,
         value=value,
     )

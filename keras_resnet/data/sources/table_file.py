@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import pathlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class TableFile:
         reader: _Text | _Parquet = _Parquet(name) if is_parquet else _Text(name)
         self._reader = reader
         self.notes = reader.notes  # how it was read, where that is not obvious
-        self.columns = tuple(" ".join(column.split()) for column in reader.columns)
+        self.columns = tuple(unicodedata.normalize("NFC", " ".join(one.split())) for one in reader.columns)
         doubled = sorted({column for column in self.columns if column and self.columns.count(column) > 1})
         if doubled:
             raise refusal(name, f"has several columns {doubled[0]!r}; rename them.")

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from helpers.errors import refused
 
@@ -48,6 +50,8 @@ def test_what_the_caller_says_wins():
     columns = ("path", "image", "class", "label", "split", "patient", "video")
     wanted = TableColumns(path="image", label="LABEL", split="", group="video")
     assert find_columns(columns, wanted) == {"path": "image", "label": "label", "group": "video"}
+    decomposed = unicodedata.normalize("NFD", "  Espèce ")
+    assert find_columns(("path", "class", "Espèce"), TableColumns(label=decomposed))["label"] == "Espèce"
     assert find_columns(("path", "class", "label"), TableColumns(label="class")) == {
         "path": "path",
         "label": "class",
