@@ -68,8 +68,6 @@ class _Text:
     def __init__(self, name: str):
         self._name = name
         text, encoding = _decode(_read(name), name)
-        if not text.strip(" \t\r\n,;"):
-            raise refusal(name, "is empty; its first row must name the columns, as path,label.")
         is_tsv = pathlib.Path(name).suffix.lower() == ".tsv"
         headers = {
             delimiter: self._header(text, delimiter) for delimiter in (["\t"] if is_tsv else _DELIMITERS)
@@ -77,6 +75,8 @@ class _Text:
         delimiter = max(headers, key=lambda one: len(headers[one][1]))
         self._text, self._delimiter = text, delimiter
         self._header_number, self.columns = headers[delimiter]
+        if not self.columns:
+            raise refusal(name, "is empty; its first row must name the columns, as path,label.")
         self.notes: tuple[str, ...] = (f"encoded as {encoding}",) if encoding != "UTF-8" else ()
         if not is_tsv and delimiter != ",":
             self.notes += (f"separated by {_DELIMITERS[delimiter]}",)
@@ -92,10 +92,10 @@ class _Text:
             yield Row(number, selected, width)
 
     def _header(self, text: str, delimiter: str) -> tuple[int, list[str]]:
-        """Returns the number and the cells of the first row that is not empty."""
+        """Returns the number and the cells of the first row that is not empty; no cells without one."""
         # Not strict: with the wrong delimiter, quotes stand where none may.
         records = self._records(text, delimiter, strict=False)
-        return next((number, cells) for number, cells in records if any(map(str.strip, cells)))
+        return next(((number, cells) for number, cells in records if any(map(str.strip, cells))), (0, []))
 
     def _records(self, text: str, delimiter: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
         lines = io.StringIO(text, newline="")
@@ -124,7 +124,7 @@ class _Parquet:
         self.notes: tuple[str, ...] = ()
         try:
             self._file: Any = pyarrow.parquet.ParquetFile(name)
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
             raise refusal(name, f"cannot be read as Parquet ({first_line(error)}).") from error
         # Without the index that pandas adds.
         self.columns = [one for one in self._file.schema_arrow.names if not one.startswith("__index_level_")]
@@ -142,7 +142,7 @@ class _Parquet:
                     cells = tuple(map(self._as_text, values, names))
                     if any(cells):
                         yield Row(number, cells, len(self.columns))
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
             raise refusal(self._name, f"cannot be read as Parquet ({first_line(error)}).") from error
 
     def _as_text(self, value: Any, column: str) -> str:

@@ -59,7 +59,7 @@ class RowFault(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{describe_rows(self.rows)}: {self.reason}"
+        return f"{describe_rows(self.rows)}: {' '.join(self.reason.split())}"  # a cell may have several lines
 
 
 @dataclasses.dataclass(frozen=True)
