@@ -5,6 +5,7 @@ Imports neither Keras nor TensorFlow.
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -346,7 +347,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
         if values["dataset"] is not None:
             values["dataset"] = absolute_name(values["dataset"])
         if values["images_dir"] is not None:
-            values["images_dir"] = absolute_name(values["images_dir"])
+            values["images_dir"] = str(pathlib.Path(values["images_dir"]).resolve())
         return values
 
     @classmethod
