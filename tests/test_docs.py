@@ -250,6 +250,11 @@ def supply(here, request):
             shutil.copy(request.getfixturevalue("finished") / f"model{path.suffix}", path)
         elif name in ("FOLDER", "FOLDER_OR_NAME"):
             path.symlink_to(request.getfixturevalue("folder"))
+        elif name == "labels.csv":
+            make("FOLDER")
+            files = sorted((here / "FOLDER").glob("*/*.png"))
+            rows = [f"{file.parent.name}/{file.stem},{file.parent.name}" for file in files]
+            path.write_text("\n".join(["id,label", *rows]))
         elif name == "more/":
             shutil.copytree(request.getfixturevalue("folder") / "digit-3", path)
         elif name.endswith(".jpg"):

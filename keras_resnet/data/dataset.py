@@ -1,6 +1,7 @@
 """What a dataset is to this package, wherever it comes from. Imports no TensorFlow."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,9 +85,7 @@ class Dataset:
             named += f" and {rest:,} more"
         splits = {"training": self.train, "validation": self.validation, "test": self.test}
         counts = [
-            f"{split.size:,} {role}{'' if split.name in (role, 'train') else f' ({split.name})'}"
-            for role, split in splits.items()
-            if split is not None
+            f"{split.size:,} {_role(role, split)}" for role, split in splits.items() if split is not None
         ]
         return f"{len(self.class_names):,} classes ({named}), {', '.join(counts)} images"
 
@@ -95,10 +94,27 @@ class Dataset:
         """The split that an evaluation reports: test, or validation where there is no test split."""
         return self.test or self.validation
 
+    def describe_roles(self) -> str:
+        """Returns what validation and test are for, as a clause."""
+        validation = f"{_role('validation', self.validation)} is looked at after each epoch"
+        if self.test is None:
+            return f"{validation} and is reported, for there is no test split"
+        return f"{validation}; {_role('test', self.test)} is read once, after the training, and is reported"
+
+
+def _role(role: str, split: Split) -> str:
+    """Returns "validation", or "validation (val)" where the split is called so."""
+    return role if split.name in (role, "train") else f"{role} ({split.name})"
+
 
 def held_out_count(size: int, fraction: float) -> int:
     """Returns how many images of a class to hold out: at least one, but never the last to train on."""
     return min(size - 1, max(1, round(fraction * size)))
+
+
+def max_left_out(count: int, max_fraction: float) -> int:
+    """Returns how many of some images may be left out as unusable: at least one, but never all."""
+    return min(count - 1, max(1, math.floor(max_fraction * count)))
 
 
 def shuffled_indices(count: int, key: "tf.Tensor | None") -> "tf.Tensor":

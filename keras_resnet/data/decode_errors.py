@@ -2,14 +2,13 @@
 
 import contextlib
 import logging
-import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from keras_resnet.data.dataset import Split
+from keras_resnet.data.dataset import Split, max_left_out
 from keras_resnet.data.images.decode import decode
 from keras_resnet.errors import UserError
 
@@ -43,7 +42,7 @@ class DecodeErrors:
         """Returns how many images of a split may be skipped; never all of them."""
         if self._policy != "skip":
             return 0
-        return min(split.size - 1, max(1, math.floor(self._max_fraction * split.size)))
+        return max_left_out(split.size, self._max_fraction)
 
     @contextlib.contextmanager
     def translate(self) -> Iterator[None]:
@@ -136,7 +135,7 @@ class DecodeErrors:
             reason = "it cannot be read"  # TensorFlow's message holds a path that is not UTF-8
         if self._policy == "raise":
             self._fail(
-                f"cannot be decoded ({reason}); repair or remove it, let `keras-resnet data validate FOLDER` "
+                f"cannot be decoded ({reason}); repair or remove it, let `keras-resnet data validate` "
                 "find others, or leave such images out with bad_images=skip.",
                 value=name,
             )

@@ -232,6 +232,7 @@ def _settings(setup: Setup, training: Training) -> dict[str, Any]:
             "dataset": {
                 "name": dataset.name,
                 "splits": [[split.name, split.size] for split in (dataset.train, dataset.validation)],
+                **({"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}),
             },
             "input": dataclasses.asdict(setup.transform),
             "num_validations": setup.num_validations,

@@ -93,11 +93,11 @@ def recompute_batch_norm(
 
 
 def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
-    from keras_resnet.evaluation.evaluator import top1_error
     from keras_resnet.inference.keras_file import load_keras
     from keras_resnet.runs.export_run import export_run
+    from keras_resnet.runs.finish import reported_results
 
-    folder, dataset = run.path.resolve(), pipeline.dataset
+    folder = run.path.resolve()
     model = load_keras(folder / MODEL)
     before = run.metrics["validation_error"]
     after = recompute_statistics(model, pipeline, num_images)
@@ -113,12 +113,7 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
-    results = {**run.metrics, "validation_error": after}
-    if dataset.test is not None:
-        with pipeline.decode_errors.translate():
-            batches = pipeline.sample_batches(dataset.test, dataset.test.size, _VALIDATION_BATCH)
-            results["test_error"] = top1_error(model, batches.as_numpy_iterator())
-    results["accuracy"] = 1 - results.get("test_error", after)
+    results = {"seconds": run.metrics["seconds"], **reported_results(model, pipeline, after)}
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))

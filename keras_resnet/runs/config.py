@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.dataset import Dataset
+from keras_resnet.data.load import absolute_name
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import ON_DECODE_ERROR, ExportConfig
 from keras_resnet.models.architectures import Architecture
@@ -66,7 +67,8 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     dataset: str | os.PathLike | Dataset = option(
         "digits",
         "Training data: digits (embedded), a folder (train/CLASS/*, val/CLASS/* and optionally test/CLASS/*, "
-        "or CLASS/*), or the name of an image classification dataset of TFDS.",
+        "or CLASS/*), a table (.csv, .tsv, .parquet) with a path and a label in each row, or the name of an "
+        "image classification dataset of TFDS.",
         group=DATA,
         objects=Dataset,
     )
@@ -368,8 +370,10 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
                 values[name] = dataclasses.asdict(value)
             elif isinstance(value, os.PathLike):
                 values[name] = os.fspath(value)
-        if isinstance(values["dataset"], str) and pathlib.Path(values["dataset"]).is_dir():
-            values["dataset"] = str(pathlib.Path(values["dataset"]).resolve())
+        if values["dataset"] is not None:
+            values["dataset"] = absolute_name(values["dataset"])
+        if values["images_dir"] is not None:
+            values["images_dir"] = str(pathlib.Path(values["images_dir"]).resolve())
         return values
 
     @classmethod

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform, choose_transform
-from keras_resnet.data.load import load_dataset
+from keras_resnet.data.load import absolute_name, is_table, load_dataset
+from keras_resnet.data.sources.table_columns import TableColumns
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.options import check_options, option
@@ -55,15 +56,42 @@ class DataOptions:
         below=1,
         group=DATA,
     )
+    images_dir: str | os.PathLike | None = option(
+        None, "Folder that the paths of a table start from. Default: the table's own.", group=DATA
+    )
+    path_column: str | None = option(
+        None,
+        "Column of a table with the paths of images, or their names without suffix. Default: recognized by "
+        "its name, such as path, file, image or id.",
+        group=DATA,
+    )
+    label_column: str | None = option(
+        None,
+        "Column of a table with the classes. Default: recognized by its name, such as label or class.",
+        group=DATA,
+    )
+    split_column: str | None = option(
+        None,
+        "Column of a table that says train, validation or test; empty for none. Default: recognized by its "
+        "name, such as split or set.",
+        group=DATA,
+    )
+    group_column: str | None = option(
+        None,
+        "Column of a table with groups that are never divided between splits; empty for none. Default: "
+        "recognized by its name, such as group, patient or video.",
+        group=DATA,
+    )
     bad_images: str = option(
         "raise",
-        "What to do with an image that cannot be decoded: raise (stop), or skip it with a warning.",
+        "What to do with an image that cannot be decoded, or a row of a table that cannot be used: raise "
+        "(stop), or skip it with a warning.",
         choices=("raise", "skip"),
         group=DATA,
     )
     max_bad_images: float = option(
         0.01,
-        "Share of a split that may be skipped.",
+        "Share of a split, and of a table's rows, that may be skipped.",
         "float",
         minimum=0.0,
         maximum=1.0,
@@ -74,7 +102,7 @@ class DataOptions:
         check_options(self)
 
     def load(self, dataset: "str | os.PathLike | Dataset", *, require_disjoint: bool = False) -> Dataset:
-        """Loads the dataset of a name or folder; a `Dataset` is returned as it is.
+        """Loads the dataset of a name, folder or table; a `Dataset` is returned as it is.
 
         Args:
             require_disjoint: whether no image may be in two splits, as a training needs.
@@ -92,8 +120,19 @@ class DataOptions:
             validation_split=self.validation_split,
             test_split=self.test_split,
             validation_fraction=self.validation_fraction,
+            images_dir=None if self.images_dir is None else os.fspath(self.images_dir),
+            path_column=self.path_column,
+            label_column=self.label_column,
+            split_column=self.split_column,
+            group_column=self.group_column,
+            bad_images=self.bad_images,
+            max_bad_images=self.max_bad_images,
             require_disjoint=require_disjoint,
         )
+
+    def columns(self) -> TableColumns:
+        """Names of a table's columns, as far as they are given."""
+        return TableColumns(self.path_column, self.label_column, self.split_column, self.group_column)
 
     def decode_errors(self) -> "DecodeErrors":
         """What happens to images that cannot be decoded; imports TensorFlow."""
@@ -178,7 +217,7 @@ def check_dataset(value: Any) -> None:
     """
     if value is not None and not isinstance(value, str | os.PathLike | Dataset):
         raise UserError(
-            f"must be a name, a folder or a Dataset; got a {type(value).__name__}. "
+            f"must be a name, a folder, a table or a Dataset; got a {type(value).__name__}. "
             "keras_resnet.data.from_arrays((images, labels)) makes a Dataset of arrays.",
             parameter="dataset",
         )
@@ -191,16 +230,32 @@ def data_options(options: DataOptions) -> DataOptions:
     )
 
 
+def changed_options(options: DataOptions, base: DataOptions) -> DataOptions:
+    """The options of `base`, but for those of `options` that are not the defaults."""
+    defaults = DataOptions()
+    changes = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(DataOptions)
+        if getattr(options, field.name) != getattr(defaults, field.name)
+    }
+    return dataclasses.replace(base, **changes)
+
+
 def dataset_label(dataset: "str | os.PathLike | Dataset") -> str:
-    """A dataset's name as part of a file name: `photos` for `./photos/`, `mnist-3.0.1` for `mnist:3.0.1`."""
+    """A dataset's name as part of a file name: `photos` for `./photos/`, `mnist-3.0.1` for `mnist:3.0.1`, and
+    `photos-labels` for `photos/labels.csv`.
+    """
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    return file_label(name if name == "digits" else dataset_title(name))
+    title = name if name == "digits" else dataset_title(name)
+    return file_label(os.path.splitext(title)[0] if is_table(name) else title)
 
 
 def dataset_title(name: str) -> str:
-    """A dataset's name for readers elsewhere: of a folder, its own name without those above it."""
-    path = pathlib.Path(name)
-    return path.resolve().name if name and (path.is_absolute() or path.is_dir()) else name
+    """A dataset's name for readers elsewhere: of a folder its last part, of a table its last two."""
+    path = pathlib.Path(absolute_name(name))
+    if not path.is_absolute():
+        return name
+    return f"{path.parent.name}/{path.name}".lstrip("/") if is_table(name) else path.name
 
 
 def file_label(name: str) -> str:

@@ -24,6 +24,7 @@ class Plan:
         dataset: its name.
         train_images, validation_images, test_images: of the dataset; no test images where it has no third
             split.
+        splits: what validation and test are for, as text.
         image_size: side of the model's input in pixels.
         recipe_name: name of the recipe.
         recipe: as it would be applied.
@@ -43,6 +44,7 @@ class Plan:
     train_images: int
     validation_images: int
     test_images: int
+    splits: str
     image_size: int
     recipe_name: str
     recipe: Recipe
@@ -66,6 +68,7 @@ class Plan:
             f"{self.parameters:,} parameters, {self.macs:,} MACs per image",
             "data": f"{self.dataset}: {self.train_images:,} training, "
             f"{self.validation_images:,} validation{test} images at {self.image_size}x{self.image_size}",
+            "splits": self.splits,
             "recipe": f"{self.recipe_name}: {recipe.reference}",
             "expected": recipe.expected_accuracy,
             "steps": f"{self.steps:,}: {self.epochs:,} epochs of {per_epoch:,}",
@@ -140,6 +143,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         train_images=dataset.train.size,
         validation_images=dataset.validation.size,
         test_images=dataset.test.size if dataset.test else 0,
+        splits=dataset.describe_roles(),
         image_size=job.transform.spec.size,
         recipe_name=job.recipe_name,
         recipe=recipe,

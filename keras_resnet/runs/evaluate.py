@@ -12,10 +12,18 @@ from keras_resnet._utils.environment import prepare
 from keras_resnet._utils.fingerprint import fingerprint
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.data.input_spec import VIEWS
+from keras_resnet.data.load import absolute_name
 from keras_resnet.errors import UserError
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.checks import check_classes
-from keras_resnet.runs.data_options import DATA, DataOptions, check_dataset, data_options, file_label
+from keras_resnet.runs.data_options import (
+    DATA,
+    DataOptions,
+    changed_options,
+    check_dataset,
+    data_options,
+    file_label,
+)
 from keras_resnet.runs.options import check_options, make_config, option
 from keras_resnet.runs.record import RunRecord, read_record
 from keras_resnet.runs.run import find_run
@@ -226,13 +234,7 @@ def find_dataset(models: Mapping[str, str | os.PathLike], config: Any) -> tuple[
             parameter="dataset",
         )
     if record is not None and _is_same(dataset, recorded):
-        theirs, defaults = data_options(record.train_config), DataOptions()
-        changed = {
-            field.name: getattr(options, field.name)
-            for field in dataclasses.fields(DataOptions)
-            if getattr(options, field.name) != getattr(defaults, field.name)
-        }
-        options = dataclasses.replace(theirs, **changed)
+        options = changed_options(options, data_options(record.train_config))
     return options.load(dataset), options
 
 
@@ -244,10 +246,7 @@ def _first_record(models: Mapping[str, str | os.PathLike]) -> RunRecord | None:
 
 
 def _is_same(dataset: str | os.PathLike, recorded: str | None) -> bool:
-    path = pathlib.Path(dataset)
-    return recorded is not None and (
-        os.fspath(dataset) == recorded or (path.is_dir() and str(path.resolve()) == recorded)
-    )
+    return recorded is not None and absolute_name(os.fspath(dataset)) == recorded
 
 
 def open_predictor(
@@ -290,7 +289,12 @@ def _identity(
     return {
         "models": [[str(file), file.stat().st_mtime_ns] for file in files],
         "weights": [str(path) for path in paths.values()],
-        "dataset": {"name": dataset.name, "split": split.name, "images": split.size},
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "split": split.name,
+            "images": split.size,
+        },
         "config": {
             field.name: str(getattr(config, field.name))
             for field in dataclasses.fields(config)

@@ -94,6 +94,12 @@ class RunRecord:
         return _rebuilt(Recipe, {**settings, **prose, "batch_augment": augment}, self.path)
 
     @property
+    def reported_split(self) -> str:
+        """Which split the accuracy of a finished run is measured on: "test" or "validation"."""
+        results = self.results or {}
+        return results.get("reported_split") or ("test" if "test_error" in results else "validation")
+
+    @property
     def spec(self) -> InputSpec:
         """What its model takes.
 

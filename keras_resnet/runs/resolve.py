@@ -5,12 +5,12 @@ Imports neither Keras nor TensorFlow (but for a dataset of TFDS).
 
 import dataclasses
 import importlib.util
-import pathlib
 
 import keras_resnet
 from keras_resnet._utils.environment import keras_backend
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.data.input_spec import InputTransform
+from keras_resnet.data.load import absolute_name
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import ExportConfig
 from keras_resnet.models.architectures import Architecture
@@ -217,16 +217,14 @@ def _transform(
 
 
 def _dataset_settings(dataset: Dataset) -> dict[str, object]:
-    """What identifies a dataset; a folder by its absolute path, however it was given."""
-    path = pathlib.Path(dataset.name)
-    is_folder = dataset.name not in ("", "digits") and path.is_dir()
+    """What identifies a dataset; a folder or table by its absolute path, however it was given."""
     splits: dict[str, Split | None] = {
         "train": dataset.train,
         "validation": dataset.validation,
         "test": dataset.test,
     }
     return {
-        "name": str(path.resolve()) if is_folder else dataset.name,
+        "name": absolute_name(dataset.name),
         **{f"{name}_split": split and split.name for name, split in splits.items()},
         **{f"{name}_images": split and split.size for name, split in splits.items()},
         "class_names": list(dataset.class_names),

@@ -14,7 +14,7 @@ from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
 from keras_resnet.runs.checks import check_classes
 from keras_resnet.runs.config import TrainConfig
-from keras_resnet.runs.data_options import DataOptions, data_options
+from keras_resnet.runs.data_options import DataOptions, changed_options, data_options
 from keras_resnet.runs.record import CARD, HISTORY, MODEL, RECORD, REPORT, RunRecord, load_finished_run
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ class Run:
         """`accuracy` (0 to 1, of the test split where there is one), `validation_error`, `test_error` where
         there is a test split, and the `seconds` of the training.
         """
-        return dict(self.record.results or {})
+        results = self.record.results or {}
+        return {name: value for name, value in results.items() if isinstance(value, int | float)}
+
+    @property
+    def reported_split(self) -> str:
+        """Which split `accuracy` is measured on: "test", or "validation" where there is no test split."""
+        return self.record.reported_split
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -83,7 +89,7 @@ class Run:
 
     @property
     def dataset_name(self) -> str:
-        """Name of the dataset it was trained on; a folder's absolute path."""
+        """Name of the dataset it was trained on; the absolute path of a folder or table."""
         return self.record.settings["dataset"]["name"]
 
     @functools.cached_property
@@ -123,14 +129,16 @@ class Run:
 
         Args:
             dataset: by default the run's.
-            options: by default those of the run for its own dataset.
+            options: how it is loaded; for the run's own dataset, what they leave at the defaults is as in the
+                run.
 
         Raises:
             UserError: it does not fit the run.
         """
         config = self.config
         if dataset is None:
-            dataset, options = config.dataset, options or data_options(config)
+            dataset = config.dataset
+            options = changed_options(options or DataOptions(), data_options(config))
             if self.record.config["dataset"] is None:
                 return self.dataset  # refuses
         found = (options or DataOptions()).load(dataset)

@@ -79,10 +79,11 @@ def _train_in_folder(
     results = folder.results()
     if results is not None and resume != "never":
         _LOG.info(
-            "%s is this run, finished with %.2f%% accuracy. To train it again, use resume=never or another "
-            "run_name.",
+            "%s is this run, finished with %.2f%% accuracy on the %s split. To train it again, use "
+            "resume=never or another run_name.",
             folder.path,
             100 * results["accuracy"],
+            folder.record(results).reported_split,
         )
         return Run.open(folder.path)
     if resume == "must" and not job.checkpoints.any_valid():
@@ -128,6 +129,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
         devices,
         "s" if devices > 1 else "",
     )
+    _LOG.info("Splits: %s.", dataset.describe_roles())
     _LOG.info(environment)
 
 

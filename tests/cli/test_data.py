@@ -75,6 +75,65 @@ def test_validate_passes_what_training_understands(tmp_path, capsys):
     assert _run(capsys, "data", "validate", folder)[:2] == (0, "24 images, 0 of them unusable.\n")
 
 
+def _write_table(folder, *rows):
+    """Good pictures of two classes, and a table that names some, these rows and no others."""
+    write_folder(folder, split=False)
+    good = [f"{name}/{number:02},{name}" for name in ("church", "flower") for number in range(5)]
+    (folder / "labels.csv").write_text("\n".join(["id,label", *good, *rows]))
+    return folder / "labels.csv"
+
+
+def test_validate_a_table(tmp_path, capsys):
+    table = _write_table(tmp_path)
+    status, out, err = _run(capsys, "data", "validate", table)
+    assert (status, out) == (0, "10 images, 0 of them unusable.\n")
+    assert "path in column 'id', label in column 'label'" in err
+
+
+def test_validate_names_every_row_and_file_of_a_table(tmp_path, capsys):
+    for name in ("empty.jpg", "alpha.png", "animated.gif"):
+        (tmp_path / name).write_bytes(kinds()[name][2])
+    rows = ("nowhere/0.jpg,church", "church/00.jpg,flower", "flower/01.jpg,flower", "empty.jpg,flower")
+    table = _write_table(
+        tmp_path, *rows, "animated.gif,church", "alpha.png,church", "x.jpg,", "church/09,a,b"
+    )
+    status, out, _ = _run(capsys, "data", "validate", table, "--label_column=label")
+    assert status == 1
+    *lines, total = [line for line in out.splitlines() if not line.startswith("  ")]
+    assert [line.removeprefix(f"{tmp_path}/").split(": ")[:3] for line in lines] == [
+        ["labels.csv", "contradictory", "rows 2 and 13"],
+        ["labels.csv", "missing", "row 12"],
+        ["labels.csv", "no label", "row 18"],
+        ["labels.csv", "damaged", "row 19"],
+        ["labels.csv", "repeated", "row 14"],
+        ["empty.jpg", "empty", "the file has no content"],
+        ["animated.gif", "animated", "2 frames, of which the first is used"],
+    ]
+    assert total == "17 images, 6 of them unusable."
+    assert "       1  repeated, used\n" in out
+    assert "       1  missing, cannot be used\n" in out
+
+
+def test_validate_fails_where_training_would_refuse_a_table(tmp_path, capsys):
+    table = _write_table(tmp_path)
+    table.write_text("path,label,split\nchurch/00.jpg,a,train\nchurch/01.jpg,b,train\nflower/00.jpg,c,val\n")
+    status, out, _ = _run(capsys, "data", "validate", table)
+    assert status == 1
+    assert "Training cannot use this table: the class 'c' of row 4" in out
+    assert _run(capsys, "data", "validate", tmp_path, "--label_column=x")[0] == 2
+
+
+def test_inspect_a_table(tmp_path, capsys, monkeypatch):
+    (tmp_path / "pets").mkdir()
+    _write_table(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = _run(capsys, "data", "inspect", "pets/labels.csv", "--depth=18", "--image_size=64")
+    assert status == 0
+    for text in ("pets/labels.csv: 10 rows", "2 classes", "8 images in train", "church        4 #"):
+        assert text in out, text
+    assert (tmp_path / "pets-labels-samples.png").is_file()
+
+
 def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
     folder = write_folder(tmp_path / "pets")
     monkeypatch.chdir(tmp_path)
@@ -127,7 +186,7 @@ def test_inspect_the_digits(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("data validate", "FOLDER is missing: keras-resnet data validate FOLDER."),
+        ("data validate", "DATASET is missing: keras-resnet data validate DATASET."),
         ("data validate nowhere", "nowhere: is not a folder"),
         ("data validate . extra", "'extra' is not a flag"),
         ("data", "there is no command 'data'"),

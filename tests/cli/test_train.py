@@ -195,6 +195,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(tmp_path):
         "from 5 measured training steps",
         "section 4.2",
         "GiB per device",
+        "validation (test) is looked at after each epoch and is reported",
     ):
         assert text in result.stdout, text
     assert not list(tmp_path.iterdir())

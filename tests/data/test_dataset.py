@@ -35,3 +35,21 @@ DATASET = Dataset(
 )
 def test_summary(fields, summary):
     assert dataclasses.replace(DATASET, **fields).summary() == summary
+
+
+@pytest.mark.parametrize(
+    ("fields", "roles"),
+    [
+        (
+            {"validation": _split("test", 30)},
+            "validation (test) is looked at after each epoch and is reported, for there is no test split",
+        ),
+        (
+            {"validation": _split("val", 3), "test": _split("test", 4)},
+            "validation (val) is looked at after each epoch; test is read once, after the training, and is "
+            "reported",
+        ),
+    ],
+)
+def test_what_the_splits_are_for(fields, roles):
+    assert dataclasses.replace(DATASET, **fields).describe_roles() == roles

@@ -17,8 +17,8 @@ def _refusal(name):
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        ("labels.csv", "is a file, not a folder, and tables"),
-        ("Labels.TSV", "is a file, not a folder, and tables"),
+        ("labels.xlsx", "is a file, not a folder, and no table that is read: save it as .csv"),
+        ("Labels.JSON", "is a file, not a folder, and no table that is read: save it as .csv"),
         ("photo.jpg", "is a file, not a folder"),
         ("my data", "is a file, not a folder"),
         ("photos.zip", "is an archive"),
@@ -34,21 +34,31 @@ def test_a_file_is_called_one(tmp_path, monkeypatch, place, file, says):
 
 
 @pytest.mark.parametrize(
-    "name", ["./nowhere", "./nowhere.csv", "/nowhere/at/all", "../nowhere.zip", "~/nowhere"]
+    ("name", "kind"),
+    [
+        ("./nowhere", "folder"),
+        ("/nowhere/at/all", "folder"),
+        ("../nowhere.zip", "folder"),
+        ("~/nowhere", "folder"),
+        ("nowhere.csv", "file"),
+        ("./nowhere.parquet", "file"),
+        ("~/nowhere.TSV", "file"),
+    ],
 )
-def test_what_is_not_there_is_not_there(tmp_path, monkeypatch, name):
+def test_what_is_not_there_is_not_there(tmp_path, monkeypatch, name, kind):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert _refusal(name).startswith("there is no such folder;")
+    assert _refusal(name).startswith(f"there is no such {kind};")
 
 
 def test_a_home_folder_that_no_shell_replaced(tmp_path, monkeypatch):
-    write_files(tmp_path, "photos/a/", "photos/b/")
+    write_files(tmp_path, "photos/a/", "photos/b/", "photos/labels.csv")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert str(tmp_path / "photos") in _refusal("~/photos")
+    for name in ("photos", "photos/labels.csv"):
+        assert str(tmp_path / name) in _refusal(f"~/{name}")
 
 
-@pytest.mark.parametrize("name", ["photos", "./photos", "photos.old"])
+@pytest.mark.parametrize("name", ["photos", "./photos", "photos.old", "photos.csv"])
 def test_a_link_to_nothing_is_called_one(tmp_path, monkeypatch, name):
     (tmp_path / name).symlink_to(tmp_path / "unmounted")
     monkeypatch.chdir(tmp_path)

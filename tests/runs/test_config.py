@@ -55,6 +55,10 @@ def test_a_folder_is_written_down_as_it_is_found_from_elsewhere(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     written = {TrainConfig(dataset=name).as_dict()["dataset"] for name in ("photos", "./photos/")}
     assert written == {str((tmp_path / "photos").resolve())}
+    (tmp_path / "photos" / "labels.csv").touch()
+    table = TrainConfig(dataset="photos/labels.csv", images_dir="digits").as_dict()
+    assert table["dataset"] == str((tmp_path / "photos" / "labels.csv").resolve())
+    assert table["images_dir"] == str((tmp_path / "digits").resolve())
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def run(dataset: str) -> None:
     if statistics.unreadable:
         print(
             f"  {statistics.unreadable:,} cannot be read; "
-            f"`keras-resnet data validate {dataset}` names those of a folder."
+            f"`keras-resnet data validate {dataset}` names those of a folder or table."
         )
     shorter = sorted(min(size) for size, count in statistics.sizes.items() for _ in range(count))
     if shorter:

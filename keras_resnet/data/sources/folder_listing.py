@@ -2,15 +2,11 @@
 
 import collections
 import dataclasses
-import hashlib
 import itertools
 import logging
 import pathlib
-import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from keras_resnet.data.dataset import held_out_count
 from keras_resnet.data.sources.folder_layout import (
     check_number_of_classes,
     class_folders,
@@ -18,18 +14,12 @@ from keras_resnet.data.sources.folder_layout import (
     refusal,
     refuse_splits_in_class,
 )
+from keras_resnet.data.sources.hold_out import hold_out
 from keras_resnet.data.sources.image_files import Identity, describe_unread, find_images, no_images, scan
+from keras_resnet.data.sources.labeled_files import LabeledFile, missing_classes, warn_of_missing_classes
 from keras_resnet.errors import format_value
 
 _LOG = logging.getLogger(__name__)
-
-
-class LabeledFile(NamedTuple):
-    """An image file, the index of its class, and what is equal for two paths of it."""
-
-    path: pathlib.Path
-    label: int
-    identity: Identity | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +80,17 @@ def list_folder(name: str, validation_fraction: float, *, require_disjoint: bool
         advice = "each class has one image, and needs two or more for one to be held out; add some"
     unread += collections.Counter()  # without zeros
     class_names = tuple(classes)
-    for index in _missing(splits["train"], class_names)[:1]:
-        empty = class_names[index]
+    for empty in missing_classes(splits["train"], class_names)[:1]:
         instead = no_images(find_images(classes[empty]).unread)
         raise refusal(name, f"the class {empty!r} has no training images: its folder {instead}")
     if not splits["validation"]:
         raise refusal(name, f"there are no images to validate on; {advice}.")
-    for role, folder in folders.items():
-        _report_missing(splits[role], class_names, folder)
     if "test" in splits and not splits["test"]:
+        place = format_value(folders["test"])
+        _LOG.warning("%s holds no labeled images: there will be no test figure.", place)
         del splits["test"], split_names["test"]
+    for role in splits if folders else ():
+        warn_of_missing_classes(splits[role], class_names, format_value(folders[role]))
     if require_disjoint:
         _check_disjoint(splits, split_names, class_names, name)
     return FolderListing(class_names, splits, split_names, unread)
@@ -139,42 +130,14 @@ def _images_directly_in(folder: pathlib.Path) -> int:
     return sum(entry.kind == "image" for entry in scan(folder))
 
 
-def _missing(files: Sequence[LabeledFile], class_names: Sequence[str]) -> list[int]:
-    return sorted(set(range(len(class_names))) - {file.label for file in files})
-
-
-def _report_missing(files: Sequence[LabeledFile], class_names: Sequence[str], folder: pathlib.Path) -> None:
-    """Logs which classes a split lacks: its figures are not about them."""
-    missing = [class_names[index] for index in _missing(files, class_names)]
-    if not files:
-        _LOG.warning("%s holds no labeled images: there will be no test figure.", format_value(folder))
-    elif missing:
-        counts = f"{len(missing):,} of the {len(class_names):,} classes"
-        _LOG.warning("%s holds no images of %s, as %s.", format_value(folder), counts, missing[0])
-
-
 def _hold_out(
     files: Sequence[LabeledFile], root: pathlib.Path, fraction: float
 ) -> tuple[list[LabeledFile], list[LabeledFile]]:
-    """Holds out the files of each class whose names hash lowest: on every machine the same, in any order."""
-    classes = collections.defaultdict(list)
-    for file in files:
-        classes[file.label].append(file)
-    train: list[LabeledFile] = []
-    validation: list[LabeledFile] = []
-    for members in classes.values():
-        count = held_out_count(len(members), fraction)
-        ranked = sorted(members, key=lambda file: _hash(file.path.relative_to(root)))
-        held_out = {file.path for file in ranked[:count]}
-        validation.extend(file for file in members if file.path in held_out)
-        train.extend(file for file in members if file.path not in held_out)
-    return train, validation
-
-
-def _hash(path: pathlib.Path) -> bytes:
-    # Composed, as macOS stores names otherwise than Linux; a name on the disk may not be UTF-8.
-    name = unicodedata.normalize("NFC", path.as_posix())
-    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    """Returns the files that train and those that are held out, each a group of its own."""
+    names = [file.path.relative_to(root).as_posix() for file in files]
+    held_out = hold_out([file.label for file in files], names, fraction)
+    train = [file for file, is_held_out in zip(files, held_out, strict=True) if not is_held_out]
+    return train, list(itertools.compress(files, held_out))
 
 
 def _check_disjoint(

@@ -1,5 +1,6 @@
 """The names that splits go by, in folders and in TFDS."""
 
+import functools
 import re
 
 # In lower case; any case is understood.
@@ -10,6 +11,7 @@ SPLIT_NAMES = {
 }
 
 
+@functools.cache
 def split_role(name: str) -> str | None:
     """Returns "train", "validation" or "test", or None for a name that is not a split's."""
     return next((role for role, names in SPLIT_NAMES.items() if name.casefold() in names), None)

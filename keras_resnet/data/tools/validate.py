@@ -1,4 +1,4 @@
-"""Finds the files of an image folder that training cannot use, or would use otherwise than expected."""
+"""Finds the files of a folder or table that training cannot use, or would use otherwise than expected."""
 
 import collections
 import concurrent.futures
@@ -9,7 +9,7 @@ import logging
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import PIL.Image
 
@@ -17,6 +17,9 @@ from keras_resnet._utils.progress import ProgressLogger
 from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels
 from keras_resnet.data.sources.folder_listing import list_folder
 from keras_resnet.data.sources.image_files import FORMATS, find_images, no_images
+from keras_resnet.data.sources.table import divide
+from keras_resnet.data.sources.table_columns import TableColumns
+from keras_resnet.data.sources.table_rows import read_table
 from keras_resnet.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -29,12 +32,12 @@ _VALIDATION_FRACTION = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Issue:
-    """What is unusual about a file.
+    """What is unusual about a file, or about rows of a table.
 
     Args:
-        path: of the file.
+        path: of the file or of the table.
         kind: one or two words, the same for all issues of this kind.
-        unusable: whether training cannot use the file; otherwise it is converted.
+        unusable: whether training cannot use it; otherwise it is used, converted or once.
         detail: the reason, as a sentence without its period.
     """
 
@@ -46,14 +49,14 @@ class Issue:
 
 @dataclasses.dataclass(frozen=True)
 class ValidationReport:
-    """What validating a folder found.
+    """What validating a folder or table found.
 
     Args:
-        num_files: number of image files.
+        num_files: number of image files, or of rows that name one.
         num_unusable: how many of them training cannot use.
-        issues: of all files, in the order of the files.
+        issues: of all rows and files, in their order.
         other_files: number of files that training does not read, by suffix or by what they are.
-        refusal: why the folder cannot be trained on, whatever its files are; None where it can be.
+        refusal: why it cannot be trained on, whatever its files are; None where it can be.
     """
 
     num_files: int
@@ -80,6 +83,56 @@ def validate_folder(
     if not os.path.isdir(folder):
         raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
     files, others, refusal = _files(folder)
+    issues, unusable = _check_files(files, threads, on_issue)
+    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()), refusal)
+
+
+def validate_table(
+    table: str | os.PathLike,
+    threads: int | None = None,
+    on_issue: Callable[[Issue], None] = lambda issue: None,
+    *,
+    columns: TableColumns | None = None,
+    images_dir: str | os.PathLike | None = None,
+) -> ValidationReport:
+    """Reads a table as training does, and decodes every image that it names.
+
+    Args:
+        threads: number of threads that read files in parallel; by default one for each core.
+        on_issue: called with each issue as it is found.
+        columns: names of the table's columns, where they are not obvious.
+        images_dir: folder that its paths start from; by default the table's own.
+
+    Raises:
+        UserError: it is not a table, its columns are not clear, or none of its files is there.
+    """
+    path = pathlib.Path(table)
+    folder = None if images_dir is None else os.fspath(images_dir)
+    rows = read_table(os.fspath(table), columns or TableColumns(), folder)
+    try:
+        divide(rows, _VALIDATION_FRACTION)
+        refusal = None
+    except UserError as error:
+        refusal = error.reason
+    issues = [Issue(path, fault.kind, True, str(fault)) for fault in rows.faults]
+    issues += [
+        Issue(path, "repeated", False, f"row {row:,}: as row {first:,}") for row, first in rows.repeated
+    ]
+    for issue in issues:
+        on_issue(issue)
+    files = [pathlib.Path(entry.path) for entry in rows.entries]
+    found, unusable = _check_files(files, threads, on_issue)
+    num_faults = len({row for fault in rows.faults for row in fault.rows})
+    others = {"test images without a label": rows.unlabeled} if rows.unlabeled else {}
+    return ValidationReport(
+        len(files) + num_faults, unusable + num_faults, (*issues, *found), others, refusal
+    )
+
+
+def _check_files(
+    files: Sequence[pathlib.Path], threads: int | None, on_issue: Callable[[Issue], None]
+) -> tuple[list[Issue], int]:
+    """Returns the issues of files, and how many of the files are unusable."""
     issues, unusable = [], 0
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
@@ -94,7 +147,7 @@ def validate_folder(
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
             progress.add(1)
-    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()), refusal)
+    return issues, unusable
 
 
 def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.Counter[str], str | None]:

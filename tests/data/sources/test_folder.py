@@ -70,6 +70,25 @@ def test_single_tree_is_split_by_class_and_always_alike(tmp_path):
     assert set(held_out) < larger
 
 
+def test_which_images_are_held_out_is_for_ever_the_same(tmp_path):
+    """A run is resumed and evaluated on the images of its training by every version."""
+    folder = write_files(tmp_path / "photos", "x/", "y/", count=20)
+    held_out = [file.path.relative_to(folder) for file in list_folder(str(folder), 0.1).splits["validation"]]
+    assert list(map(str, held_out)) == ["x/10.jpg", "x/7.jpg", "y/2.jpg", "y/6.jpg"]
+
+
+def test_no_choice_depends_on_test_images(tmp_path):
+    """Not the size and the channels of the model's input either."""
+    for split, side, channels in (("train", 28, ()), ("val", 28, ()), ("test", 50, (3,))):
+        for name in "ab":
+            (tmp_path / split / name).mkdir(parents=True)
+            content = encoded(np.zeros((side, side, *channels), "uint8"), "PNG")
+            (tmp_path / split / name / "0.png").write_bytes(content)
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.image_shape == (28, 28, 1)
+    assert dataset.test.size == 2
+
+
 def test_small_gray_images_of_one_size_are_recognized(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -4,7 +4,7 @@ from helpers.errors import refused
 from helpers.pictures import animation, encoded, kinds, small, write_files, write_folder
 
 from keras_resnet.data.load import load_dataset
-from keras_resnet.data.tools.validate import find_issues, validate_folder
+from keras_resnet.data.tools.validate import find_issues, validate_folder, validate_table
 
 
 @pytest.mark.parametrize("name", kinds())
@@ -97,3 +97,12 @@ def test_a_folder_without_images_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with refused(None, tmp_path / name):
         validate_folder(tmp_path / name)
+
+
+def test_a_table_of_contradictions_alone_is_validated(tmp_path):
+    write_files(tmp_path, "0.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\n0.jpg,a\n0.jpg,b\n")
+    report = validate_table(tmp_path / "labels.csv")
+    assert (report.num_files, report.num_unusable) == (2, 2)
+    assert [issue.kind for issue in report.issues] == ["contradictory"]
+    assert "no images to train on" in report.refusal

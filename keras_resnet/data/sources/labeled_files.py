@@ -1,0 +1,84 @@
+"""Image files with labels: what folders and tables have in common. Imports no TensorFlow."""
+
+import logging
+import os
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from keras_resnet.data.dataset import Split, shuffled_indices
+from keras_resnet.data.sources.image_files import Identity
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_LOG = logging.getLogger(__name__)
+
+# Images, evenly spread over the files, whose headers tell whether all are gray or of one size.
+_MAX_HEADERS = 200
+
+
+class LabeledFile(NamedTuple):
+    """An image file, the index of its class, and what is equal for two paths of it."""
+
+    path: pathlib.Path
+    label: int
+    identity: Identity | None
+
+
+def split_of_files(name: str, files: Sequence[LabeledFile]) -> Split:
+    """Describes files, in their order, as a split of this name."""
+    # In bytes, for names that are not UTF-8.
+    paths, labels = [os.fsencode(file.path) for file in files], [file.label for file in files]
+
+    def read(key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        all_paths, all_labels = tf.constant(paths), tf.constant(labels, tf.int64)
+        return tf.data.Dataset.from_tensor_slices(shuffled_indices(len(paths), key)[start::step]).map(
+            lambda index: (index, tf.io.read_file(all_paths[index]), all_labels[index]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    return Split(name, len(paths), read, lambda index: paths[index].decode(errors="backslashreplace"))
+
+
+def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, int]:
+    """Returns the size that all sampled images share, if they do, and 1 channel if all are gray, else 3.
+
+    It decides what a model takes: never pass test images, which no choice may depend on.
+    """
+    import PIL.Image
+
+    sizes, modes = set(), set()
+    for path, _, _ in files[:: -(-len(files) // _MAX_HEADERS)]:
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns at half the number of pixels that it refuses.
+                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+                with PIL.Image.open(path) as image:
+                    sizes.add(image.size)
+                    modes.add(image.mode)
+        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+            continue  # undecodable files are left to `DecodeErrors`
+    width, height = sizes.pop() if len(sizes) == 1 else (None, None)
+    return height, width, 1 if modes and modes <= {"1", "L", "I;16"} else 3
+
+
+def missing_classes(files: Sequence[LabeledFile], class_names: Sequence[str]) -> list[str]:
+    """Returns the classes of which there is no file."""
+    present = {file.label for file in files}
+    return [name for index, name in enumerate(class_names) if index not in present]
+
+
+def warn_of_missing_classes(files: Sequence[LabeledFile], class_names: Sequence[str], place: str) -> None:
+    """Logs which classes a split lacks: its figures are not about them.
+
+    Args:
+        place: where its files come from.
+    """
+    missing = missing_classes(files, class_names)
+    if missing:
+        counts = f"{len(missing):,} of the {len(class_names):,} classes"
+        _LOG.warning("%s holds no images of %s, as %s.", place, counts, missing[0])
