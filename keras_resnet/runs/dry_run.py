@@ -7,6 +7,7 @@ from typing import Any
 from keras_resnet._utils.environment import prepare_training
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.options import make_config
+from keras_resnet.runs.precision import log_fast_bfloat16
 from keras_resnet.runs.resolve import resolve
 from keras_resnet.training.recipes import Recipe
 
@@ -103,6 +104,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
     from keras_resnet.training.input import EvaluationData, data_for_steps
 
     built = build(job)
+    log_fast_bfloat16(job.config)
     config, recipe, worker = job.config, job.recipe, built.worker
     replicas, per_epoch = built.engine.devices, built.train_data.steps_per_epoch
     epochs, steps = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)

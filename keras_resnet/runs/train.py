@@ -12,6 +12,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import remove_exports
 from keras_resnet.runs.config import RESUME, TrainConfig
 from keras_resnet.runs.options import make_config
+from keras_resnet.runs.precision import log_fast_bfloat16
 from keras_resnet.runs.record import CURVES, HISTORY, TENSORBOARD, load_finished_run
 from keras_resnet.runs.resolve import TrainJob, resolve
 from keras_resnet.runs.run import Run
@@ -131,6 +132,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     )
     _LOG.info("Splits: %s.", dataset.describe_roles())
     _LOG.info(environment)
+    log_fast_bfloat16(job.config)
 
 
 def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.Callback]") -> "TrainState":
