@@ -94,8 +94,8 @@ def log_recipe(dataset: Dataset, name: str, recipe: Recipe, *, has_weights: bool
     length = f"{recipe.iterations:,} steps" if recipe.iterations else f"{recipe.epochs} epochs"
     images = _images_per_class(dataset)
     _LOG.info(
-        "%s: about %s training images per class, from %s, and no recipe: %s, %s, batches of %s, learning rate "
-        "%g.",
+        "%s: about %s training images per class, from %s, and no recipe: %s, %s, batches of %s, "
+        "learning rate %g.",
         dataset.name,
         f"{images:,.0f}",
         "other weights" if has_weights else "random weights",
