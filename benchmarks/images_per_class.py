@@ -66,14 +66,14 @@ def measure(cifar: pathlib.Path, output_dir: pathlib.Path, seed: int) -> dict[st
     for count in COUNTS:
         folder = images_of(cifar, output_dir / f"own{count}", OWN, count, seed)
         for way, fields in ((FROM_SCRATCH, {}), (FINE_TUNED, {"weights": pretrained.path})):
-            run = keras_resnet.train(common, dataset=folder, run_name=f"{way}-{count}", **fields)
+            name = f"{way.replace(' ', '-')}-{count}"
+            run = keras_resnet.train(common, dataset=folder, run_name=name, **fields)
             recipe = run.record.settings["recipe"]
             rows.append(
                 {
                     "images": count,
                     "way": way,
                     "accuracy": round(100 * run.metrics["accuracy"], 2),
-                    "seconds": round(run.metrics["seconds"]),
                     **{name: recipe[name] for name in ("name", "epochs", "batch_size")},
                 }
             )

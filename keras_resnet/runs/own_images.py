@@ -40,7 +40,6 @@ class Epochs:
 # Measured on 10, 30, 100 and 300 JPEG files of each of five classes of CIFAR-10 with a ResNet-20
 # (docs/own-images.md); beyond them, the epochs of the recipes.
 EPOCHS = (
-    Epochs(max_images=20, from_scratch=100, fine_tuned=50),
     Epochs(max_images=60, from_scratch=100, fine_tuned=50),
     Epochs(max_images=200, from_scratch=60, fine_tuned=20),
     Epochs(

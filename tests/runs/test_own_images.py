@@ -87,9 +87,7 @@ def test_a_loaded_folder_is_like_its_name(photos):
     assert (loaded.architecture, loaded.recipe) == (named.architecture, named.recipe)
 
 
-@pytest.mark.parametrize(
-    ("images", "row"), [(1, 0), (20, 0), (21, 1), (60, 1), (61, 2), (200, 2), (201, 3), (100_000, 3)]
-)
+@pytest.mark.parametrize(("images", "row"), [(1, 0), (60, 0), (61, 1), (200, 1), (201, 2), (100_000, 2)])
 def test_the_table_says_how_long(images, row):
     dataset = _named("photos", images * 5, classes=5)
     name, recipe = choose_recipe(dataset, has_weights=False)
