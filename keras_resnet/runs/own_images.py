@@ -41,7 +41,7 @@ class Epochs:
 # (docs/own-images.md); beyond them, the epochs of the recipes.
 EPOCHS = (
     Epochs(max_images=60, from_scratch=100, fine_tuned=50),
-    Epochs(max_images=200, from_scratch=60, fine_tuned=20),
+    Epochs(max_images=200, from_scratch=60, fine_tuned=40),
     Epochs(
         max_images=math.inf,
         from_scratch=RECIPES[FROM_SCRATCH].epochs,
