@@ -70,10 +70,16 @@ def choose_depth(options: ArchitectureOptions, dataset: Dataset, image_size: int
 def log_depth(dataset: Dataset, depth: int, size: int) -> None:
     """Says which depth was chosen, and why."""
     limit = f"{MAX_SQUASH_SIZE}x{MAX_SQUASH_SIZE}"
+    if is_squashed(dataset):
+        images = f"of one size up to {limit}"
+    elif depth == PHOTO_DEPTH:
+        images = f"larger than {limit} or of several sizes"
+    else:
+        images = f"reduced to {size}x{size}"
     _LOG.info(
         "%s: images %s, and no depth: ResNet-%s at %sx%s.",
         dataset.name,
-        f"of one size up to {limit}" if is_squashed(dataset) else f"larger than {limit} or of several sizes",
+        images,
         depth,
         size,
         size,

@@ -47,6 +47,8 @@ def resolve_recipe(config: TrainConfig, dataset: Dataset) -> tuple[str, Recipe]:
     }
     if "milestones" in changes:
         changes.setdefault("schedule", "multistep")
+    if is_chosen and "patience" in changes:
+        changes.setdefault("schedule", "plateau")
     schedule = changes.get("schedule", recipe.schedule)
     if schedule != "multistep":
         changes.setdefault("milestones", ())

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.errors import refused
 
 import keras_resnet
 from keras_resnet.data.dataset import Dataset, Split
@@ -68,8 +69,10 @@ def test_small_images_get_resnet20_as_they_are(thumbnails, caplog):
     assert "images of one size up to 64x64, and no depth: ResNet-20 at 32x32." in caplog.text
 
 
-def test_a_small_input_or_the_family_of_cifar_gets_resnet20(photos):
+def test_a_small_input_or_the_family_of_cifar_gets_resnet20(photos, caplog):
+    caplog.set_level(logging.INFO, "keras_resnet")
     assert _job(photos, image_size=64).architecture.name == "cifar_resnet20"
+    assert "images reduced to 64x64, and no depth: ResNet-20 at 64x64." in caplog.text
     assert _job(photos, image_size=96).architecture.name == "resnet18"
     assert _job(photos, family="cifar").architecture.name == "cifar_resnet20"
 
@@ -152,6 +155,14 @@ def test_what_the_user_says_wins(photos, caplog):
     assert (job.recipe.epochs, job.recipe.batch_size, job.recipe.learning_rate) == (3, 8, 0.5)
     assert _job(photos, iterations=7, run_name="steps").recipe.total_steps(4) == 7
     assert "7 steps" in caplog.text
+
+
+def test_fields_of_a_schedule_choose_it(photos):
+    patient = _job(photos, patience=3).recipe
+    assert (patient.schedule, patient.patience) == ("plateau", 3)
+    assert _job(photos, milestones=(5,)).recipe.schedule == "multistep"
+    with refused("patience", 3):
+        _job(photos, patience=3, schedule="cosine")
 
 
 def test_datasets_of_a_catalog_and_arrays_stay_as_they_were():
