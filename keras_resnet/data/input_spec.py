@@ -9,6 +9,7 @@ from keras_resnet.errors import UserError
 
 # What the command line and the configuration may choose from.
 AUGMENTATIONS = ("paper", "random_resized_crop")
+OPTIONAL_AUGMENTATIONS = ("vflip", "rotate90", "trivial_augment")
 VIEWS = ("center", "ten_crop", "multi_scale")
 CROP_MODES = ("squash", "center")
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -122,6 +123,10 @@ class InputTransform:
             squashes images), or "random_resized_crop" (Szegedy et al. 2014).
         crop_padding: pixels of padding on each side before a random crop, for squashed images; None: an
             eighth of the image's side, the paper's 4 for 32.
+        vflip: whether training images are flipped at random, top to bottom.
+        rotate90: whether training images are turned at random by 0, 90, 180 or 270 degrees.
+        trivial_augment: whether one operation of a random strength is applied to each training image after
+            these (Müller & Hutter 2021).
 
     Raises:
         UserError: there is no such augmentation.
@@ -131,6 +136,9 @@ class InputTransform:
     hflip: bool
     augmentation: str = "paper"
     crop_padding: int | None = None
+    vflip: bool = False
+    rotate90: bool = False
+    trivial_augment: bool = False
 
     def __post_init__(self):
         if self.augmentation not in AUGMENTATIONS:
@@ -144,6 +152,11 @@ class InputTransform:
     def padding(self) -> int:
         """Pixels of padding on each side of squashed training images."""
         return -(-self.spec.size // 8) if self.crop_padding is None else self.crop_padding
+
+    @property
+    def optional(self) -> dict[str, bool]:
+        """The augmentations that no training has unless it names them, and that this one has."""
+        return {name: True for name in OPTIONAL_AUGMENTATIONS if getattr(self, name)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +202,9 @@ def choose_transform(
     hflip: bool | None = None,
     augmentation: str = "paper",
     crop_padding: int | None = None,
+    vflip: bool = False,
+    rotate90: bool = False,
+    trivial_augment: bool = False,
 ) -> InputTransform:
     """Returns the transform that suits these images and this architecture.
 
@@ -203,7 +219,7 @@ def choose_transform(
         image_size: side of the input in pixels, or None for what suits the images.
         hflip: as of `InputTransform`; None: as the dataset says.
         augmentation: as of `InputTransform`.
-        crop_padding: as of `InputTransform`.
+        crop_padding, vflip, rotate90, trivial_augment: as of `InputTransform`.
 
     Raises:
         UserError: `image_size` is smaller than the architecture takes, or an option does not apply to images
@@ -249,4 +265,12 @@ def choose_transform(
         crop_mode,
         normalization or ("per_pixel_mean" if squash else "per_channel_mean"),
     )
-    return InputTransform(spec, dataset.hflip if hflip is None else hflip, augmentation, crop_padding)
+    return InputTransform(
+        spec,
+        dataset.hflip if hflip is None else hflip,
+        augmentation,
+        crop_padding,
+        vflip,
+        rotate90,
+        trivial_augment,
+    )

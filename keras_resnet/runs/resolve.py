@@ -92,6 +92,8 @@ def resolve(config: TrainConfig) -> TrainJob:
             "hflip": transform.hflip,
             "augmentation": transform.augmentation,
             "crop_padding": transform.padding if transform.spec.crop_mode == "squash" else None,
+            # Only where they are used: a run of a version without them is the same run.
+            **transform.optional,
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
