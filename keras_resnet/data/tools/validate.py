@@ -1,4 +1,4 @@
-"""Finds the files of an image folder that training cannot use, or would use otherwise than expected."""
+"""Finds the images of a folder that training cannot use, uses otherwise than expected, or has twice."""
 
 import collections
 import concurrent.futures
@@ -9,14 +9,16 @@ import logging
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import PIL.Image
 
 from keras_resnet._utils.progress import ProgressLogger
-from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels
+from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels, turn_of
 from keras_resnet.data.sources.folder_listing import list_folder
 from keras_resnet.data.sources.image_files import FORMATS, find_images, no_images
+from keras_resnet.data.tools.duplicates import Duplicate, DuplicateGroup, Sketch, find_groups, sketch
 from keras_resnet.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class ValidationReport:
         issues: of all files, in the order of the files.
         other_files: number of files that training does not read, by suffix or by what they are.
         refusal: why the folder cannot be trained on, whatever its files are; None where it can be.
+        duplicates: groups of images that are the same picture, in the order of the files.
     """
 
     num_files: int
@@ -61,6 +64,20 @@ class ValidationReport:
     issues: tuple[Issue, ...]
     other_files: dict[str, int]
     refusal: str | None = None
+    duplicates: tuple[DuplicateGroup, ...] = ()
+
+    @property
+    def num_contradictory(self) -> int:
+        """Number of groups in which identical pixels are in two classes."""
+        return sum(group.is_contradictory for group in self.duplicates)
+
+
+class _File(NamedTuple):
+    """A file, and its split and class where the folder has clear ones."""
+
+    path: pathlib.Path
+    split: str | None = None
+    class_name: str | None = None
 
 
 def validate_folder(
@@ -69,6 +86,8 @@ def validate_folder(
     on_issue: Callable[[Issue], None] = lambda issue: None,
 ) -> ValidationReport:
     """Reads and decodes every image of a folder: those that training uses, or all where it cannot use it.
+
+    Images that are the same picture, encoded or scaled differently, are found among all of them.
 
     Args:
         threads: number of threads that read files in parallel; by default one for each core.
@@ -81,6 +100,7 @@ def validate_folder(
         raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
     files, others, refusal = _files(folder)
     issues, unusable = [], 0
+    sketched: list[tuple[_File, Sketch]] = []
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
         # Pillow's warnings, about sizes and palettes, would come between the lines of the report.
@@ -88,16 +108,29 @@ def validate_folder(
         # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
         concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
-        for found in pool.map(find_issues, files):
+        for file, (found, drawn) in zip(
+            files, pool.map(_examine, (file.path for file in files)), strict=True
+        ):
             for issue in found:
                 issues.append(issue)
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
+            if drawn is not None:
+                sketched.append((file, drawn))
             progress.add(1)
-    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()), refusal)
+    return ValidationReport(
+        len(files), unusable, tuple(issues), dict(others.most_common()), refusal, _duplicates(sketched)
+    )
 
 
-def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.Counter[str], str | None]:
+def _duplicates(sketched: Sequence[tuple[_File, Sketch]]) -> tuple[DuplicateGroup, ...]:
+    return tuple(
+        DuplicateGroup(tuple(Duplicate(*sketched[index][0], version) for index, version in group))
+        for group in find_groups([drawn for _, drawn in sketched])
+    )
+
+
+def _files(folder: str | os.PathLike) -> tuple[list[_File], collections.Counter[str], str | None]:
     """Returns the images, the number of other files by what they are, and why training refuses the folder."""
     try:
         listing = list_folder(os.fspath(folder), _VALIDATION_FRACTION, require_disjoint=True)
@@ -105,12 +138,22 @@ def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.C
         found = find_images(pathlib.Path(folder))
         if not found.images:
             raise UserError(no_images(found.unread), value=folder) from error
-        return [image.path for image in found.images], found.unread, error.reason
-    return sorted(file.path for file in listing.files), listing.unread, None
+        return [_File(image.path) for image in found.images], found.unread, error.reason
+    files = [
+        _File(file.path, role, listing.class_names[file.label])
+        for role, split in listing.splits.items()
+        for file in split
+    ]
+    return sorted(files), listing.unread, None
 
 
 def find_issues(path: pathlib.Path) -> list[Issue]:
     """Returns everything unusual about one file, which is read and decoded completely."""
+    return _examine(path)[0]
+
+
+def _examine(path: pathlib.Path) -> tuple[list[Issue], Sketch | None]:
+    """Returns everything unusual about one file, and the sketch of its image where there is one."""
 
     def issue(kind, detail, unusable=False):
         return Issue(path, kind, unusable, detail)
@@ -118,15 +161,15 @@ def find_issues(path: pathlib.Path) -> list[Issue]:
     try:
         contents = path.read_bytes()
     except OSError as error:
-        return [issue("unreadable", error.strerror or str(error), unusable=True)]
+        return [issue("unreadable", error.strerror or str(error), unusable=True)], None
     if not contents:
-        return [issue("empty", "the file has no content", unusable=True)]
+        return [issue("empty", "the file has no content", unusable=True)], None
     try:
         with open_image(contents) as picture:
-            return _check_image(picture, path.suffix.lower(), issue)
+            return _check_image(picture, turn_of(picture, contents), path.suffix.lower(), issue)
     except ValueError as error:
         kind, reason = _why_unusable(contents, error)
-        return [issue(kind, reason, unusable=True)]
+        return [issue(kind, reason, unusable=True)], None
 
 
 def _why_unusable(contents, error):
@@ -141,13 +184,13 @@ def _why_unusable(contents, error):
     return "truncated" if "truncated" in reason or isinstance(cause, EOFError) else "unreadable", reason
 
 
-def _check_image(picture, suffix, issue):
+def _check_image(picture, turn, suffix, issue):
     found = []
     if suffix not in _NAMES[picture.format]:
         found.append(issue("misnamed", f"it is a {picture.format} file"))
     picture.load()
-    if picture.mode not in ("L", "RGB"):
-        to_channels(picture, 3)
+    # Before the frames are counted, which moves to the last one.
+    drawn = sketch(to_channels(picture if turn is None else picture.transpose(turn), 3))
     frames = _frames(picture)
     if frames != 1 and picture.format != "MPO":
         found.append(issue("animated", f"{frames or 'damaged'} frames, of which the first is used"))
@@ -155,7 +198,7 @@ def _check_image(picture, suffix, issue):
         found.append(issue("CMYK", "it becomes RGB"))
     if picture.mode.startswith("I"):
         found.append(issue("16-bit", "it becomes 8-bit"))
-    return found
+    return found, drawn
 
 
 def _frames(picture):
