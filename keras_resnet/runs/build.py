@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import keras
 
+from keras_resnet.data.input_advice import input_advice
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.runs.checks import check_batch_divisible
@@ -102,6 +103,7 @@ def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:
             workers=workers,
         ),
         batch_augment=recipe.batch_augment,
+        advice=lambda: input_advice(job.dataset, job.transform, recipe.batch_augment),
     )
 
 

@@ -23,11 +23,13 @@ class ResumableData:
         batches: (first step, index of this worker, number of workers) -> this worker's share of each batch
             from that step to the end of the training: (images, labels).
         batch_augment: what `batches` has already applied; `train` applies the recipe's where this is None.
+        advice: returns what would make the images come faster, for a training that waits for them.
     """
 
     steps_per_epoch: int
     batches: Callable[[int, int, int], Any]
     batch_augment: BatchAugment | None = None
+    advice: Callable[[], str] | None = None
 
 
 def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) -> ResumableData:
@@ -137,7 +139,7 @@ def with_batch_augment(
         augmented = share.enumerate(first_step).map(augment, num_parallel_calls=tf.data.AUTOTUNE)
         return augmented.prefetch(tf.data.AUTOTUNE)
 
-    return ResumableData(data.steps_per_epoch, batches, batch_augment)
+    return ResumableData(data.steps_per_epoch, batches, batch_augment, data.advice)
 
 
 def _check_augmentable(spec: "tuple[tf.TensorSpec, tf.TensorSpec]", batch_augment: BatchAugment) -> None:

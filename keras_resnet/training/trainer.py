@@ -35,6 +35,8 @@ from keras_resnet.training.throughput import Throughput
 
 # Below this share of the step time, waiting for images is not worth a message.
 _MIN_WAIT_FRACTION = 0.1
+# From this share on, what would help is said once: after this many steps, or at the end of the epoch.
+_MIN_ADVICE_FRACTION, _STEPS_BEFORE_ADVICE = 0.25, 100
 # After a rollback the learning rate is multiplied by this.
 _ROLLBACK_FACTOR = 0.1
 _LOG = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Trainer:
         self._stage: str | None = None  # from which on is trained
         self._batches: Iterator | None = None
         self._notes: list[str] = []
+        self._advised = False
         schedule = LearningRate(recipe, train_data.steps_per_epoch)
         self._rate = RateControl(model, steps.optimizer, schedule, self._notes)
 
@@ -168,6 +171,8 @@ class Trainer:
             speed = throughput.after_step(sums[-1])
             logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
             callback_list.on_train_batch_end(number, logs)
+            if throughput.steps >= _STEPS_BEFORE_ADVICE:
+                self._advise(throughput.wait_fraction)
             if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
@@ -180,8 +185,21 @@ class Trainer:
                 f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
             )
         self._end_epoch(epoch, rate, callback_list)
+        self._advise(wait_fraction)
         if stop and not self.state.stopped and self.state.step < self._total_steps:
             self._stop()
+
+    def _advise(self, wait_fraction: float) -> None:
+        """Says once what would help a training that waits for its images."""
+        if wait_fraction < _MIN_ADVICE_FRACTION or self._advised or self._data.advice is None:
+            return
+        self._advised = True
+        if self._worker.is_chief:
+            _LOG.warning(
+                "%.0f%% of the step time is spent waiting for images. %s",
+                100 * wait_fraction,
+                self._data.advice(),
+            )
 
     def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
         """Validates, updates the history and the schedule, saves, and calls the callbacks."""

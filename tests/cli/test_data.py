@@ -95,6 +95,18 @@ def test_validate_passes_what_training_understands(tmp_path, capsys):
     assert _run(capsys, "data", "validate", folder)[:2] == (0, "24 images, 0 of them unusable.\n")
 
 
+def test_shrink_a_folder_and_train_on_the_copy(tmp_path, capsys):
+    folder, out = write_folder(tmp_path / "pets"), tmp_path / "small"
+    status, printed, _ = _run(capsys, "data", "shrink", folder, out, "--shorter_side=32")
+    assert status == 0
+    assert printed.startswith(f"{out}: 24 images made smaller, 0 copied; ")
+    assert f"--dataset={out}" in printed
+    assert _run(capsys, "data", "shrink", folder, out, "--shorter_side=32")[1].startswith(
+        f"{out}: 0 images made smaller, 0 copied, 24 were there; "
+    )
+    assert _run(capsys, "data", "validate", out)[:2] == (0, "24 images, 0 of them unusable.\n")
+
+
 def test_inspect_a_folder(tmp_path, capsys, monkeypatch):
     folder = write_folder(tmp_path / "pets")
     monkeypatch.chdir(tmp_path)
@@ -151,6 +163,12 @@ def test_inspect_the_digits(tmp_path, capsys):
         ("data validate nowhere", "nowhere: is not a folder"),
         ("data validate . extra", "'extra' is not a flag"),
         ("data", "there is no command 'data'"),
+        ("data shrink", "FOLDER is missing: keras-resnet data shrink FOLDER OUT."),
+        ("data shrink .", "OUT is missing"),
+        ("data shrink nowhere out", "nowhere: is not a folder"),
+        ("data shrink . ./inside", "inside: must be neither . nor inside"),
+        ("data shrink . ../out --shorter_side=0", "--shorter_side=0: must be at least 1"),
+        ("data shrink . ../out --threads=0", "--threads=0: must be at least 1"),
         ("data inspect", "DATASET is missing"),
         ("data inspect ./nowhere", "there is no such folder"),
     ],

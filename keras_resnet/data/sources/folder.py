@@ -48,6 +48,8 @@ def _image_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
     """Returns the size that all sampled images share, if they do, and 1 channel if all are gray, else 3."""
     import PIL.Image
 
+    from keras_resnet.data.images.pixels import GRAY_MODES
+
     sizes, modes = set(), set()
     for path, _, _ in files[:: -(-len(files) // _MAX_HEADERS)]:
         try:
@@ -60,7 +62,7 @@ def _image_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
             continue  # undecodable files are left to `DecodeErrors`
     width, height = sizes.pop() if len(sizes) == 1 else (None, None)
-    return height, width, 1 if modes and modes <= {"1", "L", "I;16"} else 3
+    return height, width, 1 if modes and modes <= set(GRAY_MODES) else 3
 
 
 def _split(name: str, files: Sequence[LabeledFile]) -> Split:
