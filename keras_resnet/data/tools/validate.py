@@ -99,8 +99,19 @@ def validate_folder(
     if not os.path.isdir(folder):
         raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
     files, others, refusal = _files(folder)
+    issues, unusable, duplicates = _check_files(files, threads, on_issue)
+    return ValidationReport(
+        len(files), unusable, tuple(issues), dict(others.most_common()), refusal, duplicates
+    )
+
+
+def _check_files(
+    files: Sequence[_File], threads: int | None, on_issue: Callable[[Issue], None]
+) -> tuple[list[Issue], int, tuple[DuplicateGroup, ...]]:
+    """Returns the issues of files, how many of the files are unusable, and which are the same picture."""
     issues, unusable = [], 0
-    sketched: list[tuple[_File, Sketch]] = []
+    sketched: list[_File] = []
+    sketches: list[Sketch] = []
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
         # Pillow's warnings, about sizes and palettes, would come between the lines of the report.
@@ -108,26 +119,21 @@ def validate_folder(
         # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
         concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
-        for file, (found, drawn) in zip(
-            files, pool.map(_examine, (file.path for file in files)), strict=True
-        ):
+        paths = [file.path for file in files]
+        for file, (found, drawn) in zip(files, pool.map(_examine, paths), strict=True):
             for issue in found:
                 issues.append(issue)
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
             if drawn is not None:
-                sketched.append((file, drawn))
+                sketched.append(file)
+                sketches.append(drawn)
             progress.add(1)
-    return ValidationReport(
-        len(files), unusable, tuple(issues), dict(others.most_common()), refusal, _duplicates(sketched)
+    duplicates = tuple(
+        DuplicateGroup(tuple(Duplicate(*sketched[index], version) for index, version in group))
+        for group in find_groups(sketches)
     )
-
-
-def _duplicates(sketched: Sequence[tuple[_File, Sketch]]) -> tuple[DuplicateGroup, ...]:
-    return tuple(
-        DuplicateGroup(tuple(Duplicate(*sketched[index][0], version) for index, version in group))
-        for group in find_groups([drawn for _, drawn in sketched])
-    )
+    return issues, unusable, duplicates
 
 
 def _files(folder: str | os.PathLike) -> tuple[list[_File], collections.Counter[str], str | None]:
