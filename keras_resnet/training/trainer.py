@@ -171,8 +171,10 @@ class Trainer:
             speed = throughput.after_step(sums[-1])
             logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
             callback_list.on_train_batch_end(number, logs)
-            if throughput.steps >= _STEPS_BEFORE_ADVICE:
-                self._advise(throughput.wait_fraction)
+            if throughput.steps >= _STEPS_BEFORE_ADVICE and self._should_advise(throughput.wait_fraction):
+                waiting = self._describe_waiting(throughput.wait_fraction)
+                if self._worker.is_chief:
+                    _LOG.warning("%s", waiting)
             if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
@@ -181,25 +183,22 @@ class Trainer:
                 self._save()
         wait_fraction = throughput.wait_fraction
         if wait_fraction >= _MIN_WAIT_FRACTION:
-            self._notes.append(
-                f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
-            )
+            self._notes.append(self._describe_waiting(wait_fraction))
         self._end_epoch(epoch, rate, callback_list)
-        self._advise(wait_fraction)
         if stop and not self.state.stopped and self.state.step < self._total_steps:
             self._stop()
 
-    def _advise(self, wait_fraction: float) -> None:
-        """Says once what would help a training that waits for its images."""
-        if wait_fraction < _MIN_ADVICE_FRACTION or self._advised or self._data.advice is None:
-            return
+    def _should_advise(self, wait_fraction: float) -> bool:
+        return wait_fraction >= _MIN_ADVICE_FRACTION and not self._advised and self._data.advice is not None
+
+    def _describe_waiting(self, wait_fraction: float) -> str:
+        """Returns how long a training waits for its images and, once, what would help."""
+        text = f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
+        advice = self._data.advice if self._should_advise(wait_fraction) else None
+        if advice is None:
+            return text
         self._advised = True
-        if self._worker.is_chief:
-            _LOG.warning(
-                "%.0f%% of the step time is spent waiting for images. %s",
-                100 * wait_fraction,
-                self._data.advice(),
-            )
+        return f"{text}. {advice()}"
 
     def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
         """Validates, updates the history and the schedule, saves, and calls the callbacks."""
