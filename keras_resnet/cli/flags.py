@@ -32,7 +32,7 @@ class _Number(flags.ArgumentParser):
 _PARSERS = {"int": _Number(int, "an integer"), "float": _Number(float, "a number")}
 
 # Parameters that commands take by their position, whose names nobody writes.
-_POSITIONAL = ("models",)
+_POSITIONAL = ("models", "folder", "out")
 
 
 def define(values: flags.FlagValues, config: type, names: Collection[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ class Split:
             a tf.data.Dataset of (index int64, image, label int64), where the image is an encoded file (a
             scalar string) or pixels, uint8 (H, W, C).
         describe: takes an index and returns where that image is stored, for messages.
+        paths: file of each image, by its index, in bytes, since names may not be UTF-8; None where images are
+            not files of their own.
     """
 
     name: str
     size: int
     read: Read
     describe: Callable[[int], str]
+    paths: Sequence[bytes] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,13 @@ _NORMALIZED = {
     "published": "they are normalized as the published weights expect them",
 }
 
+# What a card says of each of `input_spec.OPTIONAL_AUGMENTATIONS`.
+_OPTIONAL = {
+    "vflip": "flipped vertically",
+    "rotate90": "turned by multiples of 90 degrees",
+    "trivial_augment": "TrivialAugment",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitInfo:
@@ -57,6 +64,7 @@ class CardInfo:
         hflip: whether training images were flipped horizontally.
         augmentation: as of `InputTransform`.
         crop_padding: pixels of padding around squashed training images; None for others.
+        optional_augmentations: names of those of `InputTransform` that were on.
         precision: "float32", or the half type of mixed precision: "bfloat16" or "float16".
         seconds: time of the training.
         command: that made the run, or the Python call.
@@ -91,6 +99,7 @@ class CardInfo:
     initial_weights: str = ""
     grow_from: str = ""
     precise_bn: int | None = None
+    optional_augmentations: tuple[str, ...] = ()
 
 
 def write_card(info: CardInfo, report: Report, complexity: Complexity, folder: pathlib.Path) -> None:
@@ -199,6 +208,7 @@ def _augmentation(info: CardInfo) -> str:
         lighting = ", with random lighting" if info.spec.channels == 3 else ""
         crops = f"random squares at random scales{lighting}"
     flips = ["flipped horizontally"] if info.hflip else []
+    flips += [_OPTIONAL[name] for name in info.optional_augmentations]
     batch_augment = dataclasses.asdict(info.recipe.batch_augment)
     mixed = [f"{name.replace('_', ' ')} {value:g}" for name, value in batch_augment.items() if value]
     return ", ".join([crops, *flips, *mixed])

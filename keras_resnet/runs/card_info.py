@@ -1,5 +1,6 @@
 """What the card of a run says, from its record."""
 
+from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.card import CardInfo, SplitInfo
 from keras_resnet.runs.data_options import dataset_title
@@ -28,6 +29,7 @@ def card_info(record: RunRecord) -> CardInfo:
             hflip=inputs["hflip"],
             augmentation=inputs["augmentation"],
             crop_padding=inputs["crop_padding"],
+            optional_augmentations=tuple(name for name in OPTIONAL_AUGMENTATIONS if inputs.get(name)),
             precision="float32" if training["mixed_precision"] == "none" else training["mixed_precision"],
             seconds=results["seconds"],
             command=record.metadata["command"],

@@ -98,6 +98,8 @@ def resolve(config: TrainConfig) -> TrainJob:
             "augmentation": transform.augmentation,
             "crop_padding": transform.padding if transform.spec.crop_mode == "squash" else None,
             **({"train_size": transform.train_size} if transform.train_size else {}),
+            # Only where they are used: a run of a version without them is the same run.
+            **transform.optional,
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnet._utils.environment import keras_backend, prepare_training
 from keras_resnet._utils.lock import lock_folder
+from keras_resnet.data.leaks import warn_of_leaks
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import remove_exports
 from keras_resnet.runs.config import RESUME, TrainConfig
@@ -131,6 +132,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     )
     _LOG.info("Splits: %s.", dataset.describe_roles())
     _LOG.info(environment)
+    warn_of_leaks(dataset)
 
 
 def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.Callback]") -> "TrainState":

@@ -7,7 +7,7 @@ import pytest
 from helpers import records
 
 from keras_resnet.data.batch_augment import BatchAugment
-from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS, InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.export.compare import FileComparison, RejectedFile, Report
 from keras_resnet.models.architectures import IMAGENET
@@ -99,6 +99,11 @@ def test_a_card_says_how_images_are_prepared(spec, text, tmp_path):
         (
             {"recipe": dataclasses.replace(INFO.recipe, batch_augment=BatchAugment(mixup=0.2))},
             "random squares at random scales, with random lighting, flipped horizontally, mixup 0.2",
+        ),
+        (
+            {"optional_augmentations": OPTIONAL_AUGMENTATIONS},
+            "random squares at random scales, with random lighting, flipped horizontally, flipped "
+            "vertically, turned by multiples of 90 degrees, TrivialAugment",
         ),
         ({"spec": InputSpec(32), "crop_padding": 4}, "shifted by up to 4 pixel(s), flipped horizontally"),
     ],
