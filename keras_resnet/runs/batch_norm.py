@@ -93,11 +93,11 @@ def recompute_batch_norm(
 
 
 def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
-    from keras_resnet.evaluation.evaluator import top1_error
     from keras_resnet.inference.keras_file import load_keras
+    from keras_resnet.runs.calibration import calibrate_and_measure
     from keras_resnet.runs.export_run import export_run
 
-    folder, dataset = run.path.resolve(), pipeline.dataset
+    folder = run.path.resolve()
     model = load_keras(folder / MODEL)
     before = run.metrics["validation_error"]
     after = recompute_statistics(model, pipeline, num_images)
@@ -106,6 +106,10 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
         100 * before,
         100 * after,
     )
+    former = run.metrics.get("temperature")
+    measured, scores = calibrate_and_measure(
+        model, pipeline, calibrated=former is not None, former=former or 1.0
+    )
     made.start()
     remove_exports(made.path)
     with atomic_write(made / MODEL) as written:
@@ -113,11 +117,10 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
-    results = {**run.metrics, "validation_error": after}
-    if dataset.test is not None:
-        with pipeline.decode_errors.translate():
-            batches = pipeline.sample_batches(dataset.test, dataset.test.size, _VALIDATION_BATCH)
-            results["test_error"] = top1_error(model, batches.as_numpy_iterator())
+    results = {name: run.metrics[name] for name in ("seconds", "epoch", "epochs") if name in run.metrics}
+    results |= {"validation_error": after, **measured}
+    if pipeline.dataset.test is not None:
+        results["test_error"] = scores.top1_error
     results["accuracy"] = 1 - results.get("test_error", after)
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():

@@ -14,7 +14,8 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import ExportConfig
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.checks import check_batch_divisible
-from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.class_weight import check_class_weight
+from keras_resnet.runs.config import BEST, LAST, TrainConfig
 from keras_resnet.runs.data_options import dataset_label
 from keras_resnet.runs.grow import grow_fingerprint
 from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
@@ -40,6 +41,7 @@ class TrainJob:
         folder: of the run.
         initial_weights: that it starts from, or None.
         checkpoints: of the run.
+        export_epoch: "best" or "last".
     """
 
     config: TrainConfig
@@ -52,6 +54,7 @@ class TrainJob:
     folder: RunFolder
     initial_weights: InitialWeights | None
     checkpoints: Checkpoints
+    export_epoch: str
 
 
 def resolve(config: TrainConfig) -> TrainJob:
@@ -82,6 +85,8 @@ def resolve(config: TrainConfig) -> TrainJob:
             parameter="precise_bn",
             value=config.precise_bn,
         )
+    check_class_weight(config.class_weight, dataset)
+    export_epoch = config.export_epoch or (LAST if dataset.validates_on_test else BEST)
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
     transform = _transform(config, dataset, architecture, initial)
     settings = {
@@ -95,6 +100,10 @@ def resolve(config: TrainConfig) -> TrainJob:
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
+            "export_epoch": export_epoch,
+            "calibrate": config.calibrate and not dataset.validates_on_test,
+        }
+        | {
             name: getattr(config, name)
             for name in (
                 "drop_path",
@@ -102,6 +111,8 @@ def resolve(config: TrainConfig) -> TrainJob:
                 "sync_batch_norm",
                 "mixed_precision",
                 "seed",
+                "class_weight",
+                "stop_after",
                 "precise_bn",
             )
         },
@@ -120,7 +131,17 @@ def resolve(config: TrainConfig) -> TrainJob:
     folder = RunFolder(config.output_dir, run_name, config.as_dict(), settings, metadata)
     checkpoints = Checkpoints(folder / CHECKPOINTS, folder.settings, minutes=config.checkpoint_minutes)
     return TrainJob(
-        config, architecture, dataset, transform, recipe_name, recipe, exports, folder, initial, checkpoints
+        config,
+        architecture,
+        dataset,
+        transform,
+        recipe_name,
+        recipe,
+        exports,
+        folder,
+        initial,
+        checkpoints,
+        export_epoch,
     )
 
 

@@ -76,4 +76,4 @@ def _split(name: str, files: Sequence[LabeledFile]) -> Split:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    return Split(name, len(paths), read, lambda index: paths[index].decode(errors="backslashreplace"))
+    return Split(name, len(paths), read, lambda index: paths[index].decode(errors="backslashreplace"), labels)

@@ -17,6 +17,7 @@ from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
+    class_counts,
     class_probabilities,
     cross_entropy,
     log_probabilities,
@@ -142,7 +143,7 @@ class JaxSteps(StepFunctions):
 
         def loss_of(weights, state, x, y):
             outputs, logits, state = self._call(weights, state, x, training=True)
-            losses = training_losses(y, outputs, logits, self._head)
+            losses = training_losses(y, outputs, logits, self._head, self._class_weight)
             probabilities = class_probabilities(outputs, logits, self._head)
             total = sums(losses, y, probabilities, jnp.ones(len(y), "float32"), self._metrics)
             return jnp.sum(losses) / num_images * scale, (state, total)
@@ -223,7 +224,8 @@ class JaxSteps(StepFunctions):
         outputs, logits, _ = self._call(weights, state, images, training=False)
         probabilities = class_probabilities(outputs, logits, self._head)
         losses = cross_entropy(labels, log_probabilities(probabilities, logits, self._head))
-        return sums(losses, labels, probabilities, sample_weight, self._metrics)
+        total = sums(losses, labels, probabilities, sample_weight, self._metrics)
+        return jnp.concatenate([total, class_counts(labels, probabilities, sample_weight)])
 
     def _call(self, weights, state, images, training):
         """Returns the outputs, the logits behind them where they are known, and the new state."""

@@ -1,14 +1,14 @@
 """What the steps of every engine have in common: their optimizer, averages, variables and phases."""
 
 import abc
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
-from keras_resnet.models.head import find_head
+from keras_resnet.models.head import count_classes, find_head
 from keras_resnet.training.averages import ExponentialMovingAverage
 from keras_resnet.training.measures import Metric, metric_names
 from keras_resnet.training.optimizer import CoupledSGD
@@ -33,9 +33,11 @@ class StepFunctions(abc.ABC):
         jit_compile: compiles the training step by XLA.
         rematerialize: stages (`conv2`, ...) whose blocks recompute their inner activations for the gradients
             instead of keeping them: about 1.3 times the work, and a fraction of the memory.
+        class_weight: how often the loss of a training image of each class counts, (classes,).
 
     Raises:
-        UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
+        UserError: the recipe unfreezes a stage that the model does not have, the model is no classifier, or
+            has another number of classes than there are weights.
     """
 
     def __init__(
@@ -47,11 +49,19 @@ class StepFunctions(abc.ABC):
         metrics: Mapping[str, Metric] | None = None,
         jit_compile: bool = False,
         rematerialize: Collection[str] = (),
+        class_weight: Sequence[float] | None = None,
     ):
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
         self._head = find_head(model)
+        if class_weight is not None and len(class_weight) != count_classes(model):
+            raise UserError(
+                f"must have a number for each of the {count_classes(model)} classes.",
+                parameter="class_weight",
+                value=class_weight,
+            )
+        self._class_weight = class_weight
         check_unfreeze(model, recipe)
         if recipe.unfreeze:
             freeze(model, recipe.unfreeze[-1][0])
@@ -98,7 +108,9 @@ class StepFunctions(abc.ABC):
 
     @abc.abstractmethod
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
-        """Returns the same sums, without the flags, of a batch that is not trained on.
+        """Returns the same sums, without the flags, of a batch that is not trained on, and counts of classes.
+
+        The counts are those of `measures.class_counts`, (3 * classes,), after the number of images.
 
         Args:
             images, labels: as in `train_step`.

@@ -12,6 +12,7 @@ from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.cluster import WorkerInfo
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
+    class_counts,
     class_probabilities,
     cross_entropy,
     log_probabilities,
@@ -89,7 +90,7 @@ class TensorFlowSteps(StepFunctions):
         return self._on_replicas(self._train, images, labels, tf.fill([tf.shape(labels)[0]], flag))
 
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
-        return self._on_replicas(self._test, images, labels, sample_weight)[:-1]
+        return self._on_replicas(self._test, images, labels, sample_weight)
 
     def _on_replicas(self, function, *tensors):
         replicas = local_replicas(self._strategy)
@@ -130,7 +131,7 @@ class TensorFlowSteps(StepFunctions):
                 tape.watch([variable.value for variable in variables])
                 outputs = self.trained(x, training=True)
                 logits = logits_of(outputs, self._head)
-                losses = training_losses(y, outputs, logits, self._head)
+                losses = training_losses(y, outputs, logits, self._head, self._class_weight)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                     loss = self.optimizer.scale_loss(loss)
@@ -183,7 +184,7 @@ class TensorFlowSteps(StepFunctions):
         probabilities = class_probabilities(outputs, logits, self._head)
         losses = cross_entropy(labels, log_probabilities(probabilities, logits, self._head))
         total = sums(losses, labels, probabilities, sample_weight, self._metrics)
-        return tf.concat([total, [0.0]], axis=0)
+        return tf.concat([total, class_counts(labels, probabilities, sample_weight)], axis=0)
 
     def _make_averages(self, decay: float) -> ExponentialMovingAverage:
         weights = [weight for weight in self.trained.variables if "float" in weight.dtype]
