@@ -62,7 +62,7 @@ def as_json(
 
 
 def write_results(scores: Scores, class_names: Sequence[str], stem: pathlib.Path, title: str) -> None:
-    """Writes `STEM-classes.csv`, `STEM-confusion.csv`, `STEM-confusion.png` and, if need be, `STEM-worst.png`.
+    """Writes `STEM-classes.csv`, `STEM-confusion.csv`, `STEM-confusion.png` and perhaps `STEM-worst.png`.
 
     The last is of the mistakes, if there are any.
     """

@@ -297,7 +297,8 @@ def test_no_picture_of_mistakes_is_left_without_any(keras_models, tmp_path):
     scores = evaluate({"net": Predictor.from_model(keras_models["A"])}, dataset)["net"].scores
     (tmp_path / "net-worst.png").write_bytes(b"of an earlier test")
     write_results(scores, list(map(str, range(10))), tmp_path / "net", "20 digits")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-classes.csv", "net-confusion.png"]
+    names = ["net-classes.csv", "net-confusion.csv", "net-confusion.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_gray_photographs_of_the_models_size_are_taken_as_they_are(photo_model):
