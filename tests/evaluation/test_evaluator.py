@@ -1,5 +1,6 @@
 """Views and ensembles against plain loops over single images."""
 
+import csv
 import dataclasses
 import io
 
@@ -18,7 +19,7 @@ from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.data.load import load_dataset
 from keras_resnet.data.sources import digits
 from keras_resnet.evaluation import dense_predict_fn, evaluate, evaluator
-from keras_resnet.evaluation.results import write_results
+from keras_resnet.evaluation.results import write_confusion, write_results
 from keras_resnet.inference import Predictor, load_predictor
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
@@ -288,6 +289,19 @@ def test_models_that_differ_in_normalization_share_their_views(keras_models, mon
     evaluate(models, _gray([0, 1]))
     ((shared,),) = views
     assert shared.kind == "center"
+
+
+def test_a_confusion_matrix_is_written_as_counts_and_shares(tmp_path):
+    write_confusion(
+        np.array([[3, 1, 0], [0, 0, 0], [0, 2, 0]]), ("a,b", "é", "c"), tmp_path / "confusion.csv"
+    )
+    with open(tmp_path / "confusion.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [tuple(row.values()) for row in rows] == [
+        ("a,b", "a,b", "3", "0.7500"),
+        ("a,b", "é", "1", "0.2500"),
+        ("c", "é", "2", "1.0000"),
+    ]
 
 
 def test_no_picture_of_mistakes_is_left_without_any(keras_models, tmp_path):
