@@ -231,7 +231,9 @@ class Trainer:
         best, now = self._epoch_of(self.state.best_step or 0), self._epoch_of(self.state.step)
         if self._stop_after is None or now - best < self._stop_after or self.state.step == self._total_steps:
             return False
-        self._notes.append(f"Stopping: no epoch has been better than epoch {best} for {now - best} epochs.")
+        self._notes.append(
+            f"Training ends: no epoch has been better than epoch {best} for {now - best} epochs."
+        )
         return True
 
     def _restore_best(self) -> None:

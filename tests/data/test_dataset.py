@@ -35,3 +35,23 @@ DATASET = Dataset(
 )
 def test_summary(fields, summary):
     assert dataclasses.replace(DATASET, **fields).summary() == summary
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "expected"),
+    [
+        ("test", None, True),
+        ("Testing", None, True),
+        ("test[:50%]", None, True),
+        ("test", "test2", False),
+        ("validation", None, False),
+        ("val", None, False),
+        ("train[-10%:]", None, False),
+        ("latest", None, False),
+    ],
+)
+def test_whether_the_test_images_validate(validation, test, expected):
+    dataset = dataclasses.replace(
+        DATASET, validation=_split(validation, 30), test=_split(test, 30) if test else None
+    )
+    assert dataset.validates_on_test is expected

@@ -123,7 +123,7 @@ def test_a_training_stops_after_so_many_epochs_without_a_better_one(tmp_path, ca
     assert len(state.history["val_error"]) == best + 2 < EPOCHS
     assert state.stopped
     assert state.epoch == best
-    assert f"no epoch has been better than epoch {best}" in caplog.text
+    assert f"no epoch has been better than epoch {best} for 2 epochs" in caplog.text
     again, resumed = _train(tmp_path, stop_after=2)
     assert resumed.history == state.history
     assert _error(again) == _error(model)
