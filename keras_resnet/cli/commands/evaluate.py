@@ -37,7 +37,7 @@ def _print_table(evaluations: "Mapping[str, Evaluation]") -> None:
     width = max(map(len, evaluations))
     print(
         f"  {'':{width}}{'images':>9}{'top-1 error':>13}{'95% interval':>18}{'top-5 error':>13}{'loss':>8}"
-        f"{'calibration':>13}{'macro-F1':>10}{'balanced':>10}{'images/s':>10}"
+        f"{'calibration':>13}{'images/s':>10}"
     )
     for name, evaluation in evaluations.items():
         scores = evaluation.scores
@@ -46,6 +46,10 @@ def _print_table(evaluations: "Mapping[str, Evaluation]") -> None:
         print(
             f"  {name:{width}}{scores.images:9,}{100 * scores.top1_error:12.2f}%"
             f"{f'{low} to {high}':>18}{top5:>13}"
-            f"{scores.loss:8.4f}{100 * scores.calibration_error:12.2f}%{100 * scores.macro_f1:9.2f}%"
-            f"{100 * scores.balanced_accuracy:9.2f}%{evaluation.images_per_second:10,.0f}"
+            f"{scores.loss:8.4f}{100 * scores.calibration_error:12.2f}%{evaluation.images_per_second:10,.0f}"
         )
+    print("\nwith each class counting the same:")
+    print(f"  {'':{width}}{'macro-F1':>9}{'balanced accuracy':>19}")
+    for name, evaluation in evaluations.items():
+        scores = evaluation.scores
+        print(f"  {name:{width}}{100 * scores.macro_f1:8.2f}%{100 * scores.balanced_accuracy:18.2f}%")
