@@ -14,6 +14,7 @@ from keras_resnet.data.decode_errors import DecodeErrors
 from keras_resnet.data.input_spec import InputSpec, InputTransform
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.data.sources import digits
+from keras_resnet.export import export_saved_model, export_tflite
 from keras_resnet.runs import calibration
 from keras_resnet.runs.calibration import calibrate, calibrate_and_measure
 
@@ -134,6 +135,26 @@ def test_a_temperature_that_changes_a_prediction_is_not_used(model, caplog, monk
     assert all(map(np.array_equal, model.get_weights(), before))
 
 
+def test_exported_files_have_the_calibrated_probabilities(model, tmp_path):
+    dataset = _dataset()
+    images = dataset.test.read.images
+    logits = _logits(model, dataset.test)
+    temperature = calibrate(model, _pipeline(dataset))["temperature"]
+    expected = np.exp(log_softmax(logits / temperature, axis=1))
+    uncalibrated = np.exp(log_softmax(logits, axis=1))
+    model.save(tmp_path / "model.keras")
+    export_saved_model(model, tmp_path / "saved_model")
+    export_tflite(model, tmp_path / "model.tflite")
+    export_tflite(model, tmp_path / "model_int8.tflite", kind="int8", calibration=IMAGES[:300])
+    for name in ("model.keras", "saved_model", "model.tflite", "model_int8.tflite"):
+        found = keras_resnet.load_predictor(tmp_path / name).predict(images)
+        if "int8" in name:  # whose steps in pixels and logits are seen in single probabilities
+            assert np.abs(found - expected).mean() < np.abs(found - uncalibrated).mean() / 3
+        else:
+            np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
 def test_all_files_of_a_run_are_calibrated(tmp_path):
     images, labels = digits.load("train")
     dataset = keras_resnet.data.from_arrays(
