@@ -15,7 +15,8 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import ExportConfig
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.checks import check_batch_divisible
-from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.class_weight import check_class_weight
+from keras_resnet.runs.config import BEST, LAST, TrainConfig
 from keras_resnet.runs.data_options import dataset_label
 from keras_resnet.runs.grow import grow_fingerprint
 from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
@@ -42,6 +43,7 @@ class TrainJob:
         folder: of the run.
         initial_weights: that it starts from, or None.
         checkpoints: of the run.
+        export_epoch: "best" or "last".
         teacher: whose probabilities are learned, or None.
     """
 
@@ -55,7 +57,8 @@ class TrainJob:
     folder: RunFolder
     initial_weights: InitialWeights | None
     checkpoints: Checkpoints
-    teacher: Teacher | None = None
+    export_epoch: str
+    teacher: Teacher | None
 
 
 def resolve(config: TrainConfig) -> TrainJob:
@@ -86,6 +89,8 @@ def resolve(config: TrainConfig) -> TrainJob:
             parameter="precise_bn",
             value=config.precise_bn,
         )
+    check_class_weight(config.class_weight, dataset)
+    export_epoch = config.export_epoch or (LAST if dataset.validates_on_test else BEST)
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
     transform = _transform(config, dataset, architecture, initial)
     teacher = resolve_teacher(config, dataset, transform)
@@ -103,6 +108,10 @@ def resolve(config: TrainConfig) -> TrainJob:
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
+            "export_epoch": export_epoch,
+            "calibrate": config.calibrate and not dataset.validates_on_test,
+        }
+        | {
             name: getattr(config, name)
             for name in (
                 "drop_path",
@@ -110,6 +119,8 @@ def resolve(config: TrainConfig) -> TrainJob:
                 "sync_batch_norm",
                 "mixed_precision",
                 "seed",
+                "class_weight",
+                "stop_after",
                 "precise_bn",
             )
         },
@@ -139,6 +150,7 @@ def resolve(config: TrainConfig) -> TrainJob:
         folder,
         initial,
         checkpoints,
+        export_epoch,
         teacher,
     )
 

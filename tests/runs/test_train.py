@@ -58,7 +58,15 @@ def run(config):
 
 def test_it_is_finished_after_the_call_that_resumed_it(run, config):
     assert len(run.history["loss"]) == 4
-    assert set(run.history) == {"loss", "error", "val_loss", "val_error", "learning_rate"}
+    assert set(run.history) == {
+        "loss",
+        "error",
+        "val_loss",
+        "val_error",
+        "val_macro_f1",
+        "val_balanced_accuracy",
+        "learning_rate",
+    }
     assert run.metrics["accuracy"] == pytest.approx(1 - run.history["val_error"][-1])
     assert run.config == config
     assert run.path == pathlib.Path(config.output_dir, "cifar_resnet8-A-digits")

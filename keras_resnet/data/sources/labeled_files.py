@@ -44,7 +44,7 @@ def split_of_files(name: str, files: Sequence[LabeledFile]) -> Split:
     def describe(index: int) -> str:
         return paths[index].decode(errors="backslashreplace")
 
-    return Split(name, len(paths), read, describe, tuple(paths))
+    return Split(name, len(paths), read, describe, tuple(paths), labels)
 
 
 def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, int]:
