@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from keras_resnet.data.sources.split_names import mentioned_role
+
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
@@ -38,12 +41,17 @@ class Split:
             a tf.data.Dataset of (index int64, image, label int64), where the image is an encoded file (a
             scalar string) or pixels, uint8 (H, W, C).
         describe: takes an index and returns where that image is stored, for messages.
+        paths: file of each image, by its index, in bytes, since names may not be UTF-8; None where images are
+            not files of their own.
+        labels: of all images in the order of their indices, where they are known without reading any.
     """
 
     name: str
     size: int
     read: Read
     describe: Callable[[int], str]
+    paths: Sequence[bytes] | None = None
+    labels: "Sequence[int] | np.ndarray | None" = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +96,11 @@ class Dataset:
             f"{split.size:,} {_role(role, split)}" for role, split in splits.items() if split is not None
         ]
         return f"{len(self.class_names):,} classes ({named}), {', '.join(counts)} images"
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether the validation images are those of the test split, which measure and should not choose."""
+        return self.test is None and mentioned_role(self.validation.name) == "test"
 
     @property
     def reported_split(self) -> Split:

@@ -94,6 +94,7 @@ def recompute_batch_norm(
 
 def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
     from keras_resnet.inference.keras_file import load_keras
+    from keras_resnet.runs.calibration import calibrate_and_measure
     from keras_resnet.runs.export_run import export_run
     from keras_resnet.runs.finish import reported_results
 
@@ -106,6 +107,10 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
         100 * before,
         100 * after,
     )
+    former = run.metrics.get("temperature")
+    measured, scores = calibrate_and_measure(
+        model, pipeline, calibrated=former is not None, former=former or 1.0
+    )
     made.start()
     remove_exports(made.path)
     with atomic_write(made / MODEL) as written:
@@ -113,7 +118,8 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
-    results = {"seconds": run.metrics["seconds"], **reported_results(model, pipeline, after)}
+    results = {name: run.metrics[name] for name in ("seconds", "epoch", "epochs") if name in run.metrics}
+    results |= {**reported_results(pipeline.dataset, after, scores), **measured}
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))

@@ -15,6 +15,7 @@ from keras_resnet.inference.labels import LABELS
 from keras_resnet.inference.sidecars import PREPROCESSING
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.complexity import Complexity
+from keras_resnet.runs.card_metadata import front_matter
 from keras_resnet.training.estimates import describe_schedule, describe_unfreezing
 from keras_resnet.training.recipes import Recipe
 
@@ -26,6 +27,13 @@ _NORMALIZED = {
     "per_pixel_mean": "the mean image is subtracted",
     "per_channel_mean": "the mean of each channel is subtracted",
     "published": "they are normalized as the published weights expect them",
+}
+
+# What a card says of each of `input_spec.OPTIONAL_AUGMENTATIONS`.
+_OPTIONAL = {
+    "vflip": "flipped vertically",
+    "rotate90": "turned by multiples of 90 degrees",
+    "trivial_augment": "TrivialAugment",
 }
 
 
@@ -57,6 +65,7 @@ class CardInfo:
         hflip: whether training images were flipped horizontally.
         augmentation: as of `InputTransform`.
         crop_padding: pixels of padding around squashed training images; None for others.
+        optional_augmentations: names of those of `InputTransform` that were on.
         precision: "float32", or the half type of mixed precision: "bfloat16" or "float16".
         seconds: time of the training.
         command: that made the run, or the Python call.
@@ -66,8 +75,17 @@ class CardInfo:
         test_error: top-1 error on `test`, 0..1; None where there is none.
         initial_weights: the weights that training started from, as text; empty for random ones.
         grow_from: the run whose deepened model training started from, as text; empty for none.
+        teacher: the network whose probabilities were learned besides the labels, as text; empty for none.
+        train_size: side in pixels of the training crops, where they are smaller than what the model takes.
         precise_bn: number of training images that the batch-norm statistics were computed over after
             training; None for moving averages.
+        epoch: that the weights are of, counted from 1; None where that is not known.
+        epochs: number of epochs that were trained; None where that is not known.
+        best: whether the epoch is that of the lowest validation error.
+        stop_after: number of epochs without a better one after which the training was to end, or None.
+        class_weight: how often images of each class count in the loss, as text; empty if all count the same.
+        hub_dataset: name of the dataset on Hugging Face's Hub; empty if it is not known there.
+        measured: entries of the results in `run.json` besides the errors, by name.
     """
 
     architecture: Architecture
@@ -90,13 +108,33 @@ class CardInfo:
     test_error: float | None = None
     initial_weights: str = ""
     grow_from: str = ""
+    teacher: str = ""
     precise_bn: int | None = None
+    train_size: int | None = None
+    optional_augmentations: tuple[str, ...] = ()
+    epoch: int | None = None
+    epochs: int | None = None
+    best: bool = False
+    stop_after: int | None = None
+    class_weight: str = ""
+    hub_dataset: str = ""
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def reported(self) -> SplitInfo:
+        """The split that the accuracy is of."""
+        return self.validation if self.test is None or self.test_error is None else self.test
+
+    @property
+    def accuracy(self) -> float:
+        """On the split that is reported, 0..1."""
+        return 1 - (self.validation_error if self.test_error is None else self.test_error)
 
 
 def write_card(info: CardInfo, report: Report, complexity: Complexity, folder: pathlib.Path) -> None:
     """Writes `README.md` into the folder of a run, whose other files are all there."""
     parts = [
-        _head(info, folder),
+        _metadata(info, report, folder) + _head(info, folder),
         _facts(info, complexity),
         "![Loss and error against epochs](curves.png)\n\n![Confusion matrix](confusion.png)\n",
         _files(info, report),
@@ -106,6 +144,22 @@ def write_card(info: CardInfo, report: Report, complexity: Complexity, folder: p
     ]
     with atomic_write(folder / "README.md") as written:
         written.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _metadata(info: CardInfo, report: Report, folder: pathlib.Path) -> str:
+    metrics = {"accuracy": info.accuracy}
+    # Of all images of the split, or it would not stand next to the accuracy.
+    if info.measured.get("measured_images") == info.reported.num_images:
+        metrics["f1"] = info.measured["macro_f1"]
+    formats = {"tflite" for file in report.files if file.file.endswith(".tflite")}
+    return front_matter(
+        name=folder.name,
+        dataset=info.dataset,
+        hub_dataset=info.hub_dataset,
+        split=info.reported.name,
+        metrics=metrics,
+        tags=("keras-resnet", "resnet", info.architecture.name, *formats),
+    )
 
 
 def _head(info: CardInfo, folder: pathlib.Path) -> str:
@@ -120,10 +174,26 @@ def _head(info: CardInfo, folder: pathlib.Path) -> str:
     else:
         figure = (
             f"{_accuracy(info.validation_error, info.validation)} of the validation split "
-            f"`{info.validation.name}`, after the last epoch. The dataset has no third split to test on: the "
-            "figure comes from the images that validation used."
+            f"`{info.validation.name}`{_of_epoch(info)}. The dataset has no third split to test on: the "
+            f"figure comes from the images that {_used_by(info)}."
         )
     return f"# {folder.name}\n\n{trained} {figure}\n"
+
+
+def _of_epoch(info: CardInfo) -> str:
+    if info.epoch is None or info.epochs is None:
+        return ""
+    if info.epoch < info.epochs:
+        return (
+            f", by the weights of epoch {info.epoch:,} of {info.epochs:,}, which had the lowest error there"
+        )
+    return f", after epoch {info.epoch:,}, the last"
+
+
+def _used_by(info: CardInfo) -> str:
+    if info.best or info.stop_after:
+        return "chose the epoch, and is therefore too high by an amount that is not known"
+    return "validation used"
 
 
 def _accuracy(error: float, split: SplitInfo) -> str:
@@ -161,6 +231,11 @@ def _facts(info: CardInfo, complexity: Complexity) -> str:
         "Reference of the recipe": recipe.reference,
         **_changes(info),
         "Augmentation": _augmentation(info),
+        "Class weights": info.class_weight,
+        "Stopped early": f"after {info.stop_after:,} epochs without a better one, if there were so many"
+        if info.stop_after
+        else "",
+        **_measured(info),
         "Training precision": info.precision
         if info.precision == "float32"
         else f"mixed {info.precision}; weights and exported files are float32",
@@ -174,6 +249,35 @@ def _facts(info: CardInfo, complexity: Complexity) -> str:
     )
 
 
+def _measured(info: CardInfo) -> dict[str, str]:
+    """Returns rows for the weights that were exported, and for what was measured besides the accuracy."""
+    measured, rows = info.measured, {}
+    if info.epochs is not None:
+        chosen = f"of epoch {info.epoch:,}" if info.epoch else "put in by a callback at the end,"
+        reason = ", of the lowest validation error" if info.epoch and info.best else ""
+        rows["Weights"] = f"{chosen} of {info.epochs:,}{reason}"
+    if not measured:
+        return rows
+    images = f"{measured['measured_images']:,} images of `{info.reported.name}`"
+    rows["Each class alike"] = (
+        f"macro-F1 {100 * measured['macro_f1']:.2f}%, balanced accuracy "
+        f"{100 * measured['balanced_accuracy']:.2f}%, on {images}"
+    )
+    error, loss = f"{100 * measured['ece']:.2f}%", f"{measured['nll']:.4f}"
+    if "temperature" in measured:
+        error += f" ({100 * measured['ece_before']:.2f}% before)" if "ece_before" in measured else ""
+        loss += f" ({measured['nll_before']:.4f} before)" if "nll_before" in measured else ""
+        done = f"logits divided by {measured['temperature']:.3f}"
+        if "calibration_images" in measured:
+            done += f", of {measured['calibration_images']:,} images of `{info.validation.name}`"
+    else:
+        done = "none"
+    rows["Calibration"] = (
+        f"{done}; expected calibration error (15 bins) {error}, negative log-likelihood {loss}, on {images}"
+    )
+    return rows
+
+
 def _changes(info: CardInfo) -> dict[str, str]:
     """Returns rows for what was done besides training a model from random weights."""
     rows = {}
@@ -183,6 +287,8 @@ def _changes(info: CardInfo) -> dict[str, str]:
         rows["Grown from"] = (
             f"{info.grow_from}, trained on the same images; added blocks started as the identity"
         )
+    if info.teacher:
+        rows["Teacher"] = info.teacher
     if info.precise_bn:
         rows["Batch-norm statistics"] = (
             f"of {info.precise_bn:,} training images together, computed after training"
@@ -196,9 +302,13 @@ def _augmentation(info: CardInfo) -> str:
     elif info.augmentation == "random_resized_crop":
         crops = "random rectangles of 8% to 100% of the area"
     else:
-        lighting = ", with random lighting" if info.spec.channels == 3 else ""
-        crops = f"random squares at random scales{lighting}"
+        crops = "random squares at random scales"
+    if info.train_size:
+        crops += f", resized to {info.train_size} pixels"
+    if info.augmentation == "paper" and info.spec.crop_mode != "squash" and info.spec.channels == 3:
+        crops += ", with random lighting"
     flips = ["flipped horizontally"] if info.hflip else []
+    flips += [_OPTIONAL[name] for name in info.optional_augmentations]
     batch_augment = dataclasses.asdict(info.recipe.batch_augment)
     mixed = [f"{name.replace('_', ' ')} {value:g}" for name, value in batch_augment.items() if value]
     return ", ".join([crops, *flips, *mixed])
@@ -309,13 +419,29 @@ def _limits(info: CardInfo) -> str:
         measured = (
             "The validation images were not used in training; choosing between runs by them would use them."
         )
+    low, high = wilson_interval(round(info.accuracy * info.reported.num_images), info.reported.num_images)
+    probabilities = (
+        "are calibrated on average over images like those of the validation split, not for a single image, a "
+        "single class or other images"
+        if "temperature" in info.measured
+        else "are not calibrated"
+    )
     return f"""## Intended use and limits
 
 For images like those of {info.dataset}, each of one of the {len(info.class_names)} classes. The model \
-predicts one of them for any image, whatever it shows, and its probabilities are not calibrated. How \
+predicts one of them for any image, whatever it shows, and its probabilities {probabilities}. How \
 accurate it is on images from elsewhere (other cameras, lighting, crops, people) is unknown until it is \
 measured there. \
 {measured}
+
+What not to conclude from the accuracy:
+
+- that a model is better or worse whose accuracy lies between {100 * low:.2f}% and {100 * high:.2f}%, or \
+that this one is that accurate to the digit: it comes from {info.reported.num_images:,} images of \
+`{info.reported.name}`, and the interval is that of chance in which images these are, not of the training's \
+random numbers.
+- that each class is that accurate: `confusion.png` has the shares of each.
+- that it stays so where classes are more or less frequent than in `{info.reported.name}`.
 """
 
 

@@ -1,9 +1,29 @@
 """What the card of a run says, from its record."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.card import CardInfo, SplitInfo
+from keras_resnet.runs.card_metadata import HUB_DATASETS
+from keras_resnet.runs.class_weight import describe_class_weight
+from keras_resnet.runs.config import BEST
 from keras_resnet.runs.data_options import dataset_title
 from keras_resnet.runs.record import RunRecord
+
+# Entries of the results that `calibrate_and_measure` adds.
+MEASURED = (
+    "measured_images",
+    "macro_f1",
+    "balanced_accuracy",
+    "ece",
+    "ece_before",
+    "nll",
+    "nll_before",
+    "temperature",
+    "calibration_images",
+)
 
 
 def card_info(record: RunRecord) -> CardInfo:
@@ -28,6 +48,7 @@ def card_info(record: RunRecord) -> CardInfo:
             hflip=inputs["hflip"],
             augmentation=inputs["augmentation"],
             crop_padding=inputs["crop_padding"],
+            optional_augmentations=tuple(name for name in OPTIONAL_AUGMENTATIONS if inputs.get(name)),
             precision="float32" if training["mixed_precision"] == "none" else training["mixed_precision"],
             seconds=results["seconds"],
             command=record.metadata["command"],
@@ -38,10 +59,31 @@ def card_info(record: RunRecord) -> CardInfo:
             initial_weights=initial_weights or "",
             # The fingerprint begins with the architecture's name.
             grow_from=grow_from.split()[0] if grow_from else "",
+            train_size=inputs.get("train_size"),
+            teacher=_describe_teacher(record.settings.get("teacher")),
             precise_bn=training["precise_bn"],
+            epoch=results.get("epoch"),
+            epochs=results.get("epochs"),
+            best=training.get("export_epoch") == BEST,
+            stop_after=training.get("stop_after"),
+            class_weight=describe_class_weight(training.get("class_weight")),
+            # Arrays of the user may have any name.
+            hub_dataset=""
+            if "fingerprint" in dataset
+            else HUB_DATASETS.get(dataset["name"].split(":")[0], ""),
+            measured={name: results[name] for name in MEASURED if name in results},
         )
     except KeyError as error:
         raise UserError(
             f"lacks {error.args[0]}: the run is of another version; train again with this one.",
             value=record.path,
         ) from error
+
+
+def _describe_teacher(settings: Mapping[str, Any] | None) -> str:
+    if settings is None:
+        return ""
+    return (
+        f"{settings['fingerprint'].split()[0]}, whose probabilities have a share of {settings['share']:g} in "
+        f"the loss, at temperature {settings['temperature']:g} (Hinton et al. 2015)"
+    )

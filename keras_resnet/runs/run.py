@@ -65,7 +65,11 @@ class Run:
     @property
     def metrics(self) -> Mapping[str, float]:
         """`accuracy` (0 to 1, of the test split where there is one), `validation_error`, `test_error` where
-        there is a test split, and the `seconds` of the training.
+        there is a test split, the `seconds` and `epochs` of the training, and the `epoch` of its weights.
+
+        On `measured_images` of the test split, or of validation: `macro_f1` and `balanced_accuracy` (0 to 1),
+        mean cross-entropy `nll` and expected calibration error `ece` (0 to 1). Of a calibrated run also
+        `temperature`, `calibration_images`, `nll_before` and `ece_before`.
         """
         results = self.record.results or {}
         return {name: value for name, value in results.items() if isinstance(value, int | float)}
@@ -77,7 +81,9 @@ class Run:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """`loss`, `error`, `val_loss`, `val_error` and `learning_rate`, one value an epoch."""
+        """One value an epoch of `loss`, `error`, `val_loss`, `val_error`, `val_macro_f1`,
+        `val_balanced_accuracy` and `learning_rate`.
+        """
         path = self.path / HISTORY
         try:
             with path.open(newline="") as file:

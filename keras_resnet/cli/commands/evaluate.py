@@ -48,3 +48,8 @@ def _print_table(evaluations: "Mapping[str, Evaluation]") -> None:
             f"{f'{low} to {high}':>18}{top5:>13}"
             f"{scores.loss:8.4f}{100 * scores.calibration_error:12.2f}%{evaluation.images_per_second:10,.0f}"
         )
+    print("\nwith each class counting the same:")
+    print(f"  {'':{width}}{'macro-F1':>9}{'balanced accuracy':>19}")
+    for name, evaluation in evaluations.items():
+        scores = evaluation.scores
+        print(f"  {name:{width}}{100 * scores.macro_f1:8.2f}%{100 * scores.balanced_accuracy:18.2f}%")
