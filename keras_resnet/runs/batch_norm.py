@@ -10,7 +10,7 @@ from keras_resnet._utils.lock import lock_folder
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import FILES, ExportConfig, remove_exports
 from keras_resnet.inference.labels import LABELS
-from keras_resnet.inference.sidecars import PREPROCESSING
+from keras_resnet.inference.sidecars import PREPROCESSING, write_sidecars
 from keras_resnet.runs.data_options import DataOptions
 from keras_resnet.runs.record import CURVES, HISTORY, MODEL, RunFolder
 
@@ -96,6 +96,7 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     from keras_resnet.inference.keras_file import load_keras
     from keras_resnet.runs.export_run import export_run
     from keras_resnet.runs.finish import reported_results
+    from keras_resnet.runs.multi_label import choose_thresholds
 
     folder = run.path.resolve()
     model = load_keras(folder / MODEL)
@@ -113,7 +114,9 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
-    results = {"seconds": run.metrics["seconds"], **reported_results(model, pipeline, after)}
+    thresholds = choose_thresholds(model, pipeline) if pipeline.dataset.multi_label else None
+    write_sidecars(made.path, pipeline.dataset.class_names, pipeline.transform.spec, thresholds)
+    results = {"seconds": run.metrics["seconds"], **reported_results(model, pipeline, after, thresholds)}
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))

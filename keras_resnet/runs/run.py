@@ -12,7 +12,7 @@ from keras_resnet._utils.lock import lock_folder
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
-from keras_resnet.runs.checks import check_classes
+from keras_resnet.runs.checks import check_classes, describe_label_difference
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.data_options import DataOptions, changed_options, data_options
 from keras_resnet.runs.record import CARD, HISTORY, MODEL, RECORD, REPORT, RunRecord, load_finished_run
@@ -143,6 +143,12 @@ class Run:
                 return self.dataset  # refuses
         found = (options or DataOptions()).load(dataset)
         check_classes(found, self.record.settings["dataset"]["class_names"], f"the run {self.path.name}")
+        if found.multi_label != self.record.multi_label:
+            raise UserError(
+                describe_label_difference(self.record.multi_label, found),
+                parameter="dataset",
+                value=found.name,
+            )
         channels = self.record.spec.channels
         if found.channels != channels:
             raise UserError(

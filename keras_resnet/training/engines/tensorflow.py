@@ -14,9 +14,8 @@ from keras_resnet.training.distillation import class_scores
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
     class_probabilities,
-    cross_entropy,
-    log_probabilities,
     logits_of,
+    reported_losses,
     sums,
     training_losses,
 )
@@ -147,7 +146,7 @@ class TensorFlowSteps(StepFunctions):
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             probabilities = class_probabilities(outputs, logits, self._head)
             # In float32, as in `test_step`, whatever the losses are in.
-            total += sums(losses, y, probabilities, tf.ones(tf.shape(losses)), self._metrics)
+            total += sums(losses, y, probabilities, tf.ones(tf.shape(losses)), self._metrics, self._head)
         self._set_state(state)
         self.optimizer.apply(self._share_overflow(gradients), variables)
         return tf.concat([total, [tf.reduce_mean(flags)]], axis=0)
@@ -189,8 +188,8 @@ class TensorFlowSteps(StepFunctions):
         outputs = self.trained(images, training=False)
         logits = logits_of(outputs, self._head)
         probabilities = class_probabilities(outputs, logits, self._head)
-        losses = cross_entropy(labels, log_probabilities(probabilities, logits, self._head))
-        total = sums(losses, labels, probabilities, sample_weight, self._metrics)
+        losses = reported_losses(labels, outputs, logits, self._head)
+        total = sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
         return tf.concat([total, [0.0]], axis=0)
 
     def _make_averages(self, decay: float) -> ExponentialMovingAverage:
