@@ -51,7 +51,7 @@ bench: .venv/bench-installed
 		"tflite.py --depth=20 --threads=1" "tflite.py --depth=20 --threads=2" \
 		"tflite.py --depth=20 --bits=8 --threads=1" "tflite.py --depth=20 --bits=8 --threads=2" \
 		fed.py evaluation.py views.py "precision.py --depth=50" "precision.py --depth=20" xla.py \
-		images_train.py images_validation.py images_cifar.py images_memory.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
+		images_train.py images_large.py images_validation.py images_cifar.py images_memory.py depth.py "depth.py --kind=rematerialized" "depth.py --kind=flat" \
 		"scaling.py --by=batch" "scaling.py --by=size" "scaling.py --by=depth"; \
 	do date +%T; echo "benchmarks/$$work"; $(BIN)/python benchmarks/$$work; done; $(BIN)/python benchmarks/table.py
 

@@ -32,7 +32,7 @@ class _Number(flags.ArgumentParser):
 _PARSERS = {"int": _Number(int, "an integer"), "float": _Number(float, "a number")}
 
 # Parameters that commands take by their position, whose names nobody writes.
-_POSITIONAL = ("models",)
+_POSITIONAL = ("models", "folder", "out")
 
 
 def define(values: flags.FlagValues, config: type, names: Collection[str] | None = None) -> None:
@@ -74,6 +74,8 @@ def present_flags(values: flags.FlagValues, config: type) -> dict[str, Any]:
 
 def parse_list(name: str, value: Any, option: Option) -> Any:
     """The value of a flag, with the items of a list as numbers where the option wants numbers."""
+    if option.kind == "mapping":
+        return _parse_mapping(name, value, option)
     parser = _PARSERS.get(option.kind.removesuffix("s"))
     if not isinstance(value, list) or parser is None:
         return value
@@ -84,6 +86,20 @@ def parse_list(name: str, value: Any, option: Option) -> Any:
             f"must be {parser.syntactic_help.split()[-1]}s with commas between them.",
             parameter=name,
             value=value,
+        ) from error
+
+
+def _parse_mapping(name: str, items: list[str], option: Option) -> Any:
+    """One of the option's choices, or numbers by name."""
+    if len(items) == 1 and items[0] in option.choices:
+        return items[0]
+    try:
+        pairs = [item.rsplit("=", 1) for item in items]
+        return {key: float(number) for key, number in pairs}
+    except ValueError as error:
+        choices = ", ".join(option.choices)
+        raise UserError(
+            f"must be {choices} or pairs NAME=NUMBER with commas between them.", parameter=name, value=items
         ) from error
 
 

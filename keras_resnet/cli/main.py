@@ -36,7 +36,9 @@ _COMMANDS = {
     "weights": "List the public weights: architecture, accuracy, how it was measured, license, file.",
     "convert": "Convert public weights, or a .pth, .safetensors or .h5 file, to .weights.h5 or .keras.",
     "data inspect": "Print a dataset's classes, sizes and speed, and draw a sheet of augmented samples.",
-    "data validate": "Find damaged and unusual images of a folder or table; status 1 if any is unusable.",
+    "data validate": "Find unusable, unusual and duplicate images of a folder or table; status 1 if any is "
+    "unusable.",
+    "data shrink": "Copy a folder of large images at a smaller size, which training reads faster.",
 }
 
 _SECONDS_TO_NEXT_TRY = 0.3

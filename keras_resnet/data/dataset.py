@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from keras_resnet.data.sources.split_names import mentioned_role
+
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
@@ -39,12 +42,17 @@ class Split:
             string) or pixels, uint8 (H, W, C), and the label int64, or float32 (classes,) of 0 and 1 in a
             multi-label dataset.
         describe: takes an index and returns where that image is stored, for messages.
+        paths: file of each image, by its index, in bytes, since names may not be UTF-8; None where images are
+            not files of their own.
+        labels: of all images in the order of their indices, where they are known without reading any.
     """
 
     name: str
     size: int
     read: Read
     describe: Callable[[int], str]
+    paths: Sequence[bytes] | None = None
+    labels: "Sequence[int] | np.ndarray | None" = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +110,11 @@ class Dataset:
         if self.multi_label and self.label_counts:
             density = f", {sum(self.label_counts) / self.train.size:.2f} an image"
         return f"{len(self.class_names):,} {kind} ({named}){density}, {', '.join(counts)} images"
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether the validation images are those of the test split, which measure and should not choose."""
+        return self.test is None and mentioned_role(self.validation.name) == "test"
 
     @property
     def reported_split(self) -> Split:

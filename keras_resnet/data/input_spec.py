@@ -9,6 +9,7 @@ from keras_resnet.errors import UserError
 
 # What the command line and the configuration may choose from.
 AUGMENTATIONS = ("paper", "random_resized_crop")
+OPTIONAL_AUGMENTATIONS = ("vflip", "rotate90", "trivial_augment")
 VIEWS = ("center", "ten_crop", "multi_scale")
 CROP_MODES = ("squash", "center")
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -124,6 +125,10 @@ class InputTransform:
             eighth of the image's side, the paper's 4 for 32.
         train_size: side in pixels of the training crops, where it is not that of `spec` (Touvron et al. 2019,
             "Fixing the train-test resolution discrepancy").
+        vflip: whether training images are flipped at random, top to bottom.
+        rotate90: whether training images are turned at random by 0, 90, 180 or 270 degrees.
+        trivial_augment: whether one operation of a random strength is applied to each training image after
+            these (Müller & Hutter 2021).
 
     Raises:
         UserError: there is no such augmentation, or `train_size` cannot be used.
@@ -134,6 +139,9 @@ class InputTransform:
     augmentation: str = "paper"
     crop_padding: int | None = None
     train_size: int | None = None
+    vflip: bool = False
+    rotate90: bool = False
+    trivial_augment: bool = False
 
     def __post_init__(self):
         if self.augmentation not in AUGMENTATIONS:
@@ -153,6 +161,11 @@ class InputTransform:
     def padding(self) -> int:
         """Pixels of padding on each side of squashed training images."""
         return -(-self.spec.size // 8) if self.crop_padding is None else self.crop_padding
+
+    @property
+    def optional(self) -> dict[str, bool]:
+        """The augmentations that no training has unless it names them, and that this one has."""
+        return {name: True for name in OPTIONAL_AUGMENTATIONS if getattr(self, name)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +212,9 @@ def choose_transform(
     augmentation: str = "paper",
     crop_padding: int | None = None,
     train_size: int | None = None,
+    vflip: bool = False,
+    rotate90: bool = False,
+    trivial_augment: bool = False,
 ) -> InputTransform:
     """Returns the transform that suits these images and this architecture.
 
@@ -213,8 +229,7 @@ def choose_transform(
         image_size: side of the input in pixels, or None for what suits the images.
         hflip: as of `InputTransform`; None: as the dataset says.
         augmentation: as of `InputTransform`.
-        crop_padding: as of `InputTransform`.
-        train_size: as of `InputTransform`.
+        crop_padding, train_size, vflip, rotate90, trivial_augment: as of `InputTransform`.
 
     Raises:
         UserError: `image_size` is smaller than the architecture takes, or an option does not apply to images
@@ -262,9 +277,17 @@ def choose_transform(
         crop_mode,
         normalization or ("per_pixel_mean" if squash else "per_channel_mean"),
     )
-    flip = dataset.hflip if hflip is None else hflip
     differs = squash or train_size != size
-    return InputTransform(spec, flip, augmentation, crop_padding, train_size if differs else None)
+    return InputTransform(
+        spec,
+        dataset.hflip if hflip is None else hflip,
+        augmentation,
+        crop_padding,
+        train_size if differs else None,
+        vflip,
+        rotate90,
+        trivial_augment,
+    )
 
 
 def _check_train_size(train_size: int, size: int, smallest_size: int) -> None:

@@ -18,6 +18,7 @@ from keras_resnet.data.decode_errors import DecodeErrors
 from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.data.images import augment
 from keras_resnet.data.images.decode import decode_resize_box
+from keras_resnet.data.images.trivial_augment import TRIVIAL_AUGMENT_UNIFORMS, trivial_augment
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.data.streams import enumerate_stream, iterate_once, one_thread_per_op
 from keras_resnet.data.test_views import transform_image
@@ -31,7 +32,7 @@ _MEAN_IMAGES = 1024
 _CACHE_BATCH = 256
 
 # Independent streams of random numbers derived from one seed.
-_ORDER, _IMAGE, _LIGHT, _BATCH = range(4)
+_ORDER, _IMAGE, _LIGHT, _BATCH, _TURN, _TRIVIAL = range(6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,12 +142,14 @@ class Pipeline:
         return batches.prefetch(tf.data.AUTOTUNE).with_options(one_thread_per_op())
 
     def cached_arrays(self, mean: np.ndarray) -> ImageArrays | None:
-        """The training images with the order and the crops of `train_batches`; None if they are not cached.
+        """The training images with the order and the crops of `train_batches`; None where that is impossible.
+
+        They have to be cached, and not turned or otherwise changed, which TensorFlow does.
 
         Args:
             mean: as of `train_batches`.
         """
-        if not self._is_cached(self.dataset.train):
+        if not self._is_cached(self.dataset.train) or self.transform.optional:
             return None
 
         def draw(epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,9 +196,31 @@ class Pipeline:
         fold_in = tf.random.experimental.stateless_fold_in
         return fold_in(fold_in(tf.constant([self.seed, 0], tf.int32), stream), epoch)
 
-    def _uniforms(self, epoch: tf.Tensor, count: int) -> tf.Tensor:
+    def _uniforms(self, epoch: tf.Tensor, count: int, stream: int = _IMAGE) -> tf.Tensor:
         """Draws `count` uniform numbers, 0..1, for each training image: (images, count)."""
-        return tf.random.stateless_uniform([self.dataset.train.size, count], self._key(_IMAGE, epoch))
+        return tf.random.stateless_uniform([self.dataset.train.size, count], self._key(stream, epoch))
+
+    def _optional_augmentation(
+        self, epoch: tf.Tensor, mean: np.ndarray
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
+        """Returns what turns and augments cropped images, from their indices and them; None for nothing."""
+        transform, channels = self.transform, self.transform.spec.channels
+        if not transform.optional:
+            return None
+        turns = self._uniforms(epoch, augment.TURN_UNIFORMS, _TURN)
+        draws = self._uniforms(epoch, TRIVIAL_AUGMENT_UNIFORMS, _TRIVIAL)
+        channel_mean = mean.mean(axis=(0, 1)) if mean.ndim == 3 else mean
+        fill = tf.saturate_cast(tf.round(channel_mean), tf.uint8)
+
+        def apply(indices, images):
+            images = augment.random_turn(
+                images, tf.gather(turns, indices), vflip=transform.vflip, rotate90=transform.rotate90
+            )
+            if transform.trivial_augment:
+                images = trivial_augment(images, tf.gather(draws, indices), fill)
+            return tf.ensure_shape(images, (None, transform.spec.size, transform.spec.size, channels))
+
+        return apply
 
     def _is_cached(self, split: Split) -> bool:
         spec = self.transform.spec
@@ -261,18 +286,28 @@ class Pipeline:
                 return crop
             return tf.cond(own[-1] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
 
-        return self._epoch(epoch, part, crop_and_flip).map(lambda _, images, labels: (images, labels))
+        batches, further = (
+            self._epoch(epoch, part, crop_and_flip),
+            self._optional_augmentation(epoch, part.mean),
+        )
+        if further is None:
+            return batches.map(lambda _, images, labels: (images, labels))
+        return batches.map(
+            lambda indices, images, labels: (further(indices, images), labels),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
 
     def _squashed_epoch(self, epoch: tf.Tensor, part: "_Part") -> tf.data.Dataset:
         """Returns the batches of an epoch of padded random crops, flipped at random (section 4.2)."""
         transform, uniforms = self.transform, self._uniforms(epoch, augment.CROP_FLIP_UNIFORMS)
         fill = tf.saturate_cast(tf.round(part.mean), tf.uint8)
+        further = self._optional_augmentation(epoch, part.mean)
 
         def crop_and_flip(indices, images, labels):
             crops = augment.random_crop_flip(
                 images, transform.padding, fill, tf.gather(uniforms, indices), hflip=transform.hflip
             )
-            return crops, labels
+            return (crops if further is None else further(indices, crops)), labels
 
         if not self._is_cached(self.dataset.train):
             batches = self._epoch(epoch, part, lambda _, image: self._transform_image(image))

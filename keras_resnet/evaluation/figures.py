@@ -16,7 +16,9 @@ _MAX_NAMED = 30
 def draw_confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike, title: str
 ) -> None:
-    """Draws a confusion matrix as a PNG: the darker, the larger the share of a class's images.
+    """Draws a confusion matrix as a PNG: in each cell the images, and their share of the true class's.
+
+    The darker, the larger the share.
 
     Args:
         matrix: counts, rows are the true classes.
@@ -45,5 +47,6 @@ def _draw(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
         axes.set_yticks(places, class_names, parse_math=False)
         for row, column in np.argwhere(matrix):
             color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", color=color, size=7)
+            text = f"{matrix[row, column]:,}\n{100 * shares[row, column]:.0f}%"
+            axes.text(column, row, text, ha="center", va="center", color=color, size=6)
     return figure

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_resnet.errors import UserError
+from keras_resnet.training.class_metrics import confusion_metrics
 from keras_resnet.training.losses import floored_log
 
 # Normal quantile of a 95% interval.
@@ -75,6 +76,8 @@ class Scores:
         loss: mean cross-entropy.
         calibration_error: expected calibration error in 15 bins of equal width (Guo et al. 2017): the mean
             distance of the likeliest class's probability from the accuracy, 0..1.
+        macro_f1: mean F1 of the classes, 0..1, each as important as any other.
+        balanced_accuracy: mean accuracy of the classes, 0..1, likewise.
         confusion: images of each class (rows) by predicted class (columns).
         worst: the mistakes of the highest loss, the worst first.
     """
@@ -86,6 +89,8 @@ class Scores:
     top5_interval: tuple[float, float] | None
     loss: float
     calibration_error: float
+    macro_f1: float
+    balanced_accuracy: float
     confusion: np.ndarray
     worst: tuple[Mistake, ...]
 
@@ -204,6 +209,7 @@ class MetricAccumulator:
             top5_interval=None if missed is None else wilson_interval(missed, count),
             loss=self._loss / count,
             calibration_error=float(np.abs(confidence - right).sum() / count),
+            **confusion_metrics(self._confusion),
             confusion=self._confusion.copy(),
             worst=tuple(self._worst),
         )

@@ -44,6 +44,8 @@ def as_json(
             "top5_interval": scores.top5_interval,
             "loss": scores.loss,
             "calibration_error": scores.calibration_error,
+            "macro_f1": scores.macro_f1,
+            "balanced_accuracy": scores.balanced_accuracy,
             "images_per_second": round(evaluation.images_per_second, 2),
             "worst": [
                 {
@@ -60,8 +62,12 @@ def as_json(
 
 
 def write_results(scores: Scores, class_names: Sequence[str], stem: pathlib.Path, title: str) -> None:
-    """Writes `STEM-classes.csv`, `STEM-confusion.png` and, if there are mistakes, `STEM-worst.png`."""
+    """Writes `STEM-classes.csv`, `STEM-confusion.csv`, `STEM-confusion.png` and perhaps `STEM-worst.png`.
+
+    The last is of the mistakes, if there are any.
+    """
     write_classes(scores.confusion, class_names, f"{stem}-classes.csv")
+    write_confusion(scores.confusion, class_names, f"{stem}-confusion.csv")
     draw_confusion(scores.confusion, class_names, f"{stem}-confusion.png", title)
     worst = pathlib.Path(f"{stem}-worst.png")
     if not scores.worst:
@@ -72,6 +78,17 @@ def write_results(scores: Scores, class_names: Sequence[str], stem: pathlib.Path
         for mistake in scores.worst
     ]
     contact_sheet([mistake.image for mistake in scores.worst], captions, worst, side=_SIDE, columns=_COLUMNS)
+
+
+def write_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike) -> None:
+    """Writes a CSV file with a row for each class and prediction that occurs: images, share of the class."""
+    with atomic_write(path) as written, open(written, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", "prediction", "images", "share"])
+        for label, prediction in np.argwhere(confusion):
+            count = int(confusion[label, prediction])
+            share = count / int(confusion[label].sum())
+            writer.writerow([class_names[label], class_names[prediction], count, f"{share:.4f}"])
 
 
 def write_classes(confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike) -> None:

@@ -1,7 +1,7 @@
 """The small files that describe a model: the names of its classes, and `preprocessing.json`, its `InputSpec`.
 
-A model of several labels an image has `thresholds.json` as well. They lie where `labels` says. Imports neither
-NumPy nor TensorFlow.
+A model of several labels an image has `thresholds.json` as well. They lie where `labels` says. Imports
+neither NumPy nor TensorFlow.
 """
 
 import json

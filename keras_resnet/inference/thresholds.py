@@ -1,8 +1,7 @@
 """The thresholds file of a multi-label model: from which probability on an image is said to have a label.
 
-`thresholds.json` holds one number for each line of the labels file, in the same order, and lies next to it:
-beside a `.keras` file, in `assets.extra` of a SavedModel, and in the ZIP archive that a TFLite file ends with.
-A model without it gives each image one class. Imports neither NumPy nor TensorFlow.
+`thresholds.json` holds one number for each line of the labels file, in the same order, and lies next to it. A
+model without it gives each image one class. Imports neither NumPy nor TensorFlow.
 """
 
 import json

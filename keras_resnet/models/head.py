@@ -165,6 +165,26 @@ def linear_head(model: keras.Model) -> Iterator[bool]:
         layer.activation = activation
 
 
+def divide_logits(model: keras.Model, divisor: float) -> None:
+    """Divides the logits of a classifier: the kernel and bias of the dense layer that makes them.
+
+    Raises:
+        UserError: they are not made by a dense layer; and as of `find_head`.
+    """
+    find_head(model)
+    logits = logits_tensor(model)
+    layer = head_operation(model.outputs[0] if logits is None else logits)
+    if not isinstance(layer, keras.layers.Dense):
+        raise UserError(
+            f"ends in {layer.name}, and only the logits of a dense layer can be divided.",
+            parameter="model",
+            value=model.name,
+        )
+    for weight in (layer.kernel, layer.bias):
+        if weight is not None:
+            weight.assign(weight / divisor)
+
+
 def head_operation(tensor: keras.KerasTensor) -> keras.Operation:
     """Returns the layer or operation that made a tensor, without those behind it that change no values.
 

@@ -95,8 +95,7 @@ def recompute_batch_norm(
 def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
     from keras_resnet.inference.keras_file import load_keras
     from keras_resnet.runs.export_run import export_run
-    from keras_resnet.runs.finish import reported_results
-    from keras_resnet.runs.multi_label import choose_thresholds
+    from keras_resnet.runs.finish import measured_results
 
     folder = run.path.resolve()
     model = load_keras(folder / MODEL)
@@ -107,6 +106,10 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
         100 * before,
         100 * after,
     )
+    former = run.metrics.get("temperature")
+    measured, thresholds = measured_results(
+        model, pipeline, after, calibrated=former is not None, former=former or 1.0
+    )
     made.start()
     remove_exports(made.path)
     with atomic_write(made / MODEL) as written:
@@ -114,9 +117,9 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
-    thresholds = choose_thresholds(model, pipeline) if pipeline.dataset.multi_label else None
     write_sidecars(made.path, pipeline.dataset.class_names, pipeline.transform.spec, thresholds)
-    results = {"seconds": run.metrics["seconds"], **reported_results(model, pipeline, after, thresholds)}
+    results = {name: run.metrics[name] for name in ("seconds", "epoch", "epochs") if name in run.metrics}
+    results |= measured
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import keras
 
+from keras_resnet.data.input_advice import input_advice
 from keras_resnet.data.pipeline import Pipeline
 from keras_resnet.models.classifier import build_classifier
 from keras_resnet.runs.checks import check_batch_divisible
@@ -119,6 +120,7 @@ def resumable_data(pipeline: Pipeline, job: TrainJob, mean) -> ResumableData:
         ),
         batch_augment=recipe.batch_augment,
         arrays=lambda: pipeline.cached_arrays(mean),
+        advice=lambda: input_advice(job.dataset, job.transform, recipe.batch_augment),
     )
 
 

@@ -1,9 +1,27 @@
 """What the card of a run says, from its record."""
 
+from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.card import CardInfo, SplitInfo
+from keras_resnet.runs.card_metadata import HUB_DATASETS
+from keras_resnet.runs.class_weight import describe_class_weight
+from keras_resnet.runs.config import BEST
 from keras_resnet.runs.data_options import dataset_title
+from keras_resnet.runs.multi_label import multi_label_info
 from keras_resnet.runs.record import RunRecord
+
+# Entries of the results that `calibrate_and_measure` adds.
+MEASURED = (
+    "measured_images",
+    "macro_f1",
+    "balanced_accuracy",
+    "ece",
+    "ece_before",
+    "nll",
+    "nll_before",
+    "temperature",
+    "calibration_images",
+)
 
 
 def card_info(record: RunRecord) -> CardInfo:
@@ -28,6 +46,7 @@ def card_info(record: RunRecord) -> CardInfo:
             hflip=inputs["hflip"],
             augmentation=inputs["augmentation"],
             crop_padding=inputs["crop_padding"],
+            optional_augmentations=tuple(name for name in OPTIONAL_AUGMENTATIONS if inputs.get(name)),
             precision="float32" if training["mixed_precision"] == "none" else training["mixed_precision"],
             seconds=results["seconds"],
             command=record.metadata["command"],
@@ -39,6 +58,19 @@ def card_info(record: RunRecord) -> CardInfo:
             # The fingerprint begins with the architecture's name.
             grow_from=grow_from.split()[0] if grow_from else "",
             precise_bn=training["precise_bn"],
+            epoch=results.get("epoch"),
+            epochs=results.get("epochs"),
+            best=training.get("export_epoch") == BEST,
+            stop_after=training.get("stop_after"),
+            class_weight=describe_class_weight(training.get("class_weight")),
+            # Arrays of the user may have any name.
+            hub_dataset=""
+            if "fingerprint" in dataset
+            else HUB_DATASETS.get(dataset["name"].split(":")[0], ""),
+            measured={}
+            if record.multi_label
+            else {name: results[name] for name in MEASURED if name in results},
+            multi_label=multi_label_info(results) if record.multi_label else None,
         )
     except KeyError as error:
         raise UserError(

@@ -16,6 +16,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import ON_DECODE_ERROR, ExportConfig
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.architecture import ARCHITECTURE, ArchitectureOptions
+from keras_resnet.runs.class_weight import BALANCED
 from keras_resnet.runs.data_options import DATA, DataOptions, InputOptions, check_dataset
 from keras_resnet.runs.options import check_options, option
 from keras_resnet.training.recipes import DECAYS, RECIPES, SCHEDULES, Recipe
@@ -27,6 +28,8 @@ RUN = "Run"
 
 # What a training does with the checkpoints of its run.
 RESUME = ("auto", "never", "must")
+# Which weights a run exports.
+BEST, LAST = EXPORT_EPOCHS = ("best", "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +212,37 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     zero_gamma: bool | None = option(
         None,
         "Initialize gamma of the last batch normalization of each residual branch to 0.",
+        "bool",
+        group=RECIPE,
+    )
+    class_weight: str | Mapping[str, float] | None = option(
+        None,
+        "How often the loss of a training image of each class counts. balanced: in inverse proportion to the "
+        "class's images; or pairs such as cat=2,dog=0.5, 1 for other classes. Default: each image once.",
+        "mapping",
+        choices=(BALANCED,),
+        above=0,
+        group=RECIPE,
+    )
+    export_epoch: str | None = option(
+        None,
+        "Which weights are measured and exported: best (those of the epoch with the lowest validation error) "
+        "or last. Default: best, but last where the validation images are those of the test split: chosen "
+        "by them, the figure they give would be too high.",
+        choices=EXPORT_EPOCHS,
+        group=RECIPE,
+    )
+    stop_after: int | None = option(
+        None,
+        "Stop training after this many epochs without a better one. Default: train all epochs.",
+        "int",
+        minimum=1,
+        group=RECIPE,
+    )
+    calibrate: bool = option(
+        True,
+        "After training, divide the logits by the temperature that suits the validation images, so that "
+        "probabilities are as high as they are right; never by images of a test split, or by fewer than 100.",
         "bool",
         group=RECIPE,
     )

@@ -209,6 +209,26 @@ class InputOptions:
         "bool",
         group=DATA,
     )
+    vflip: bool = option(
+        False,
+        "Flip half of the training images vertically: for things that have no up, as seen from above or "
+        "through a microscope.",
+        "bool",
+        group=DATA,
+    )
+    rotate90: bool = option(
+        False,
+        "Turn each training image by 0, 90, 180 or 270 degrees at random: for things that have no up.",
+        "bool",
+        group=DATA,
+    )
+    trivial_augment: bool = option(
+        False,
+        "Apply one operation of a random strength to each training image (TrivialAugment): rotation, shear, "
+        "translation, or a change of colors, contrast or sharpness.",
+        "bool",
+        group=DATA,
+    )
 
     def __post_init__(self):
         check_options(self)
@@ -228,6 +248,9 @@ class InputOptions:
             augmentation=self.augmentation,
             crop_padding=self.crop_padding,
             train_size=self.train_size,
+            vflip=self.vflip,
+            rotate90=self.rotate90,
+            trivial_augment=self.trivial_augment,
         )
 
 

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from keras_resnet._utils.environment import prepare_training
+from keras_resnet.runs.class_weight import class_weights
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.options import make_config
 from keras_resnet.runs.resolve import resolve
@@ -119,6 +120,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
             distillation=built.distillation,
+            class_weight=class_weights(config.class_weight, job.dataset),
         )
         train_seconds, validation_seconds = estimates.measure_time(
             functions,

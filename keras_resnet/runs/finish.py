@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnet._utils.atomic import atomic_write
 from keras_resnet._utils.progress import format_seconds
-from keras_resnet.export.config import ExportConfig
+from keras_resnet.data.dataset import Dataset
+from keras_resnet.evaluation.metrics import Scores
 from keras_resnet.inference.sidecars import write_sidecars
+from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.multi_label import choose_thresholds, multi_label_results
 from keras_resnet.runs.record import MODEL, RunFolder
 
@@ -16,18 +18,18 @@ if TYPE_CHECKING:
     from keras_resnet.data.pipeline import Pipeline
 
 _LOG = logging.getLogger(__name__)
-_TEST_BATCH = 256
 
 
 def finish_run(
     folder: RunFolder,
     model: "keras.Model",
     pipeline: "Pipeline",
-    exports: ExportConfig,
+    config: TrainConfig,
     *,
-    precise_bn: int | None,
     validation_error: float,
     seconds: float,
+    epoch: int | None,
+    epochs: int,
 ) -> None:
     """Writes the model, measures it on the test split, exports it, and records the results.
 
@@ -35,25 +37,30 @@ def finish_run(
         folder: of the run.
         model: as it was trained, in float32, of Keras' TensorFlow backend.
         pipeline: images as the model takes them.
-        exports: files to export.
-        precise_bn: number of images over which its batch-norm statistics are recomputed first, or None.
-        validation_error: after the training, 0 to 1.
+        config: of the run: files to export, batch-norm statistics, calibration.
+        validation_error: of the weights, 0 to 1.
         seconds: that the training took.
+        epoch: that the weights are of, counted from 1; None where a callback has put in others.
+        epochs: number of epochs that were trained.
     """
     from keras_resnet.runs.batch_norm import recompute_statistics
     from keras_resnet.runs.export_run import export_run
 
-    if precise_bn:
-        validation_error = recompute_statistics(model, pipeline, precise_bn)
+    dataset = pipeline.dataset
+    if config.precise_bn:
+        validation_error = recompute_statistics(model, pipeline, config.precise_bn)
+    measured, thresholds = measured_results(model, pipeline, validation_error, calibrated=config.calibrate)
     with atomic_write(folder / MODEL) as written:
         model.save(written)
-    thresholds = choose_thresholds(model, pipeline) if pipeline.dataset.multi_label else None
-    write_sidecars(folder.path, pipeline.dataset.class_names, pipeline.transform.spec, thresholds)
-    results = {"seconds": seconds, **reported_results(model, pipeline, validation_error, thresholds)}
+    write_sidecars(folder.path, dataset.class_names, pipeline.transform.spec, thresholds)
+    results: dict[str, Any] = {"seconds": seconds, "epochs": epochs}
+    if epoch is not None:
+        results["epoch"] = epoch
+    results |= measured
     record = folder.record(results)
     try:
         with pipeline.decode_errors.translate():
-            export_run(folder.path, record, model, pipeline, exports)
+            export_run(folder.path, record, model, pipeline, config.exports())
     finally:
         folder.finish(results)  # the training is done, whatever becomes of its files
     split = record.reported_split
@@ -71,42 +78,48 @@ def finish_run(
     )
 
 
-def reported_results(
+def measured_results(
     model: "keras.Model",
     pipeline: "Pipeline",
     validation_error: float,
-    thresholds: tuple[float, ...] | None = None,
-) -> dict[str, Any]:
-    """Returns a run's errors and the accuracy that it is known by; reads the test split, if there is one.
+    *,
+    calibrated: bool,
+    former: float = 1.0,
+) -> tuple[dict[str, Any], tuple[float, ...] | None]:
+    """Returns all that is measured of a run's finished model, and its thresholds.
 
     Args:
-        model: finished: its weights may not depend on the test split.
+        model: calibrated here, if that is wanted; its weights may not depend on the test split.
         pipeline: images as the model takes them.
-        validation_error: of this model, 0 to 1.
-        thresholds: of a model of several labels an image.
+        validation_error: of the model, 0 to 1.
+        calibrated, former: as of `calibrate_and_measure`. Models of several labels an image have thresholds
+            instead, and are not calibrated.
+
+    Returns:
+        Entries for the results in `run.json`, and the thresholds of a model of several labels an image.
+    """
+    if pipeline.dataset.multi_label:
+        thresholds = choose_thresholds(model, pipeline)
+        return multi_label_results(model, pipeline, thresholds), thresholds
+    from keras_resnet.runs.calibration import calibrate_and_measure
+
+    measured, scores = calibrate_and_measure(model, pipeline, calibrated=calibrated, former=former)
+    return {**reported_results(pipeline.dataset, validation_error, scores), **measured}, None
+
+
+def reported_results(dataset: Dataset, validation_error: float, scores: Scores) -> dict[str, Any]:
+    """Returns a run's errors and the accuracy that it is known by.
+
+    Args:
+        dataset: of the run.
+        validation_error: of the finished model, 0 to 1.
+        scores: of the model on the test split, where there is one.
 
     Returns:
         `validation_error`, `test_error` where there is a test split, `accuracy`, and as `reported_split`
-        "test" or "validation": which of them it is measured on. With thresholds, those of
-        `multi_label_results`.
+        "test" or "validation": which of them it is measured on.
     """
-    if thresholds:
-        return multi_label_results(model, pipeline, thresholds)
-    from keras_resnet.evaluation.evaluator import top1_error
-
-    test = pipeline.dataset.test
-    if test is None:
-        return {
-            "validation_error": validation_error,
-            "accuracy": 1 - validation_error,
-            "reported_split": "validation",
-        }
-    with pipeline.decode_errors.translate():
-        batches = pipeline.sample_batches(test, test.size, _TEST_BATCH)
-        test_error = top1_error(model, batches.as_numpy_iterator())
-    return {
-        "validation_error": validation_error,
-        "test_error": test_error,
-        "accuracy": 1 - test_error,
-        "reported_split": "test",
-    }
+    results: dict[str, Any] = {"validation_error": validation_error, "reported_split": "validation"}
+    if dataset.test is not None:
+        results |= {"test_error": scores.top1_error, "reported_split": "test"}
+    return {**results, "accuracy": 1 - results.get("test_error", validation_error)}

@@ -1,9 +1,12 @@
 """Runs of several labels an image: what they refuse, their thresholds and their results."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_resnet.data.dataset import Dataset, Split
 from keras_resnet.errors import UserError
+from keras_resnet.runs.card_multi_label import LabelRow, MultiLabelInfo
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.training.recipes import Recipe
 
@@ -28,6 +31,12 @@ def check_multi_label(config: TrainConfig, recipe: Recipe, dataset: Dataset) -> 
         raise UserError(
             f"teaches one class an image, {several}; leave it out.", parameter="teacher", value=config.teacher
         )
+    if config.class_weight is not None:
+        raise UserError(
+            f"counts images by their class, {several}; leave it out.",
+            parameter="class_weight",
+            value=config.class_weight,
+        )
     if recipe.warmup_error:
         raise UserError(
             f"is a top-1 error, {several}; use warmup_error=0, or warmup_epochs.",
@@ -51,7 +60,8 @@ def multi_label_results(
     Returns:
         `validation_error` and `validation_map`; `test_error` where there is a test split; and of the reported
         split `accuracy`, `mean_average_precision` and `macro_f1`, and as `reported_split` "test" or
-        "validation". Errors are shares of wrong labels at the thresholds, and the accuracy of right ones.
+        "validation". `labels` has the scores of each. Errors are shares of wrong labels at the thresholds,
+        and the accuracy of right ones.
     """
     dataset = pipeline.dataset
     validation = _scores(model, pipeline, dataset.validation, thresholds)
@@ -63,8 +73,22 @@ def multi_label_results(
         "accuracy": 1 - reported.label_error,
         "mean_average_precision": reported.mean_average_precision,
         "macro_f1": reported.macro_f1,
+        "labels": [
+            {"name": name, **dataclasses.asdict(own)}
+            for name, own in zip(dataset.class_names, reported.labels, strict=True)
+        ],
         "reported_split": "validation" if dataset.test is None else "test",
     }
+
+
+def multi_label_info(results: Mapping[str, Any]) -> MultiLabelInfo:
+    """Returns what a card says of the results of a run of several labels an image."""
+    return MultiLabelInfo(
+        results["mean_average_precision"],
+        results["macro_f1"],
+        results["validation_map"],
+        tuple(LabelRow(**own) for own in results["labels"]),
+    )
 
 
 def _scores(

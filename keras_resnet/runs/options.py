@@ -23,7 +23,8 @@ class Option:
 
     Args:
         help: one sentence that stands alone, with unit and default.
-        kind: "int", "float", "bool", "str", "ints", "floats" or "strs" (lists).
+        kind: "int", "float", "bool", "str", "ints", "floats" or "strs" (lists), "mapping" (a float by name,
+            or one of the choices).
         choices: the values it takes; empty: any.
         minimum, maximum: bounds of a number, both included.
         above: lower bound of a number that is not included itself.
@@ -104,7 +105,11 @@ def check_value(name: str, value: Any, limits: Option) -> Any:
             raise UserError("must be a list.", parameter=name, value=value)
         single = dataclasses.replace(limits, kind=limits.kind[:-1])
         return tuple(check_value(name, item, single) for item in items)
-    if limits.kind == "str":
+    if limits.kind == "mapping" and isinstance(value, Mapping):
+        return {str(key): _check_number(name, item, limits) for key, item in value.items()}
+    if limits.kind == "mapping" and value not in limits.choices:
+        return _refuse(name, value, f"must be {', '.join(limits.choices)} or numbers by name")
+    if limits.kind in ("str", "mapping"):
         if not isinstance(value, str | os.PathLike):
             return _refuse(name, value, "must be a string")
         if limits.choices and value not in limits.choices:

@@ -101,7 +101,7 @@ class RunRecord:
 
     @property
     def headline(self) -> str:
-        """The figure that a finished run is known by: its accuracy, or its mAP for several labels an image."""
+        """The figure that a finished run is known by: its accuracy, or its mAP for several labels."""
         results = self.results or {}
         if self.multi_label:
             return f"{100 * results['mean_average_precision']:.2f}% mAP"

@@ -15,7 +15,8 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.config import ExportConfig
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.checks import check_batch_divisible
-from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.class_weight import check_class_weight
+from keras_resnet.runs.config import BEST, LAST, TrainConfig
 from keras_resnet.runs.data_options import dataset_label
 from keras_resnet.runs.grow import grow_fingerprint
 from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
@@ -43,6 +44,7 @@ class TrainJob:
         folder: of the run.
         initial_weights: that it starts from, or None.
         checkpoints: of the run.
+        export_epoch: "best" or "last".
         teacher: whose probabilities are learned, or None.
     """
 
@@ -56,7 +58,8 @@ class TrainJob:
     folder: RunFolder
     initial_weights: InitialWeights | None
     checkpoints: Checkpoints
-    teacher: Teacher | None = None
+    export_epoch: str
+    teacher: Teacher | None
 
 
 def resolve(config: TrainConfig) -> TrainJob:
@@ -89,6 +92,8 @@ def resolve(config: TrainConfig) -> TrainJob:
             parameter="precise_bn",
             value=config.precise_bn,
         )
+    check_class_weight(config.class_weight, dataset)
+    export_epoch = config.export_epoch or (LAST if dataset.validates_on_test else BEST)
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
     transform = _transform(config, dataset, architecture, initial)
     teacher = resolve_teacher(config, dataset, transform)
@@ -101,9 +106,15 @@ def resolve(config: TrainConfig) -> TrainJob:
             "augmentation": transform.augmentation,
             "crop_padding": transform.padding if transform.spec.crop_mode == "squash" else None,
             **({"train_size": transform.train_size} if transform.train_size else {}),
+            # Only where they are used: a run of a version without them is the same run.
+            **transform.optional,
         },
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
+            "export_epoch": export_epoch,
+            "calibrate": config.calibrate and not (dataset.validates_on_test or dataset.multi_label),
+        }
+        | {
             name: getattr(config, name)
             for name in (
                 "drop_path",
@@ -111,6 +122,8 @@ def resolve(config: TrainConfig) -> TrainJob:
                 "sync_batch_norm",
                 "mixed_precision",
                 "seed",
+                "class_weight",
+                "stop_after",
                 "precise_bn",
             )
         },
@@ -140,6 +153,7 @@ def resolve(config: TrainConfig) -> TrainJob:
         folder,
         initial,
         checkpoints,
+        export_epoch,
         teacher,
     )
 

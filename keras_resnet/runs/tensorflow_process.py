@@ -52,7 +52,7 @@ def check_dataset_can_be_passed(config: "TrainConfig") -> None:
 
 
 def finish_with_tensorflow(
-    folder: pathlib.Path, model: "keras.Model", dataset: Any, **results: float
+    folder: pathlib.Path, model: "keras.Model", dataset: Any, **results: float | None
 ) -> None:
     """Calls `finish_run` in a process with TensorFlow, and logs what it logs.
 
@@ -136,8 +136,7 @@ def _finish(folder: pathlib.Path, staging: pathlib.Path) -> None:
         RunFolder(folder.parent, folder.name, record.config, record.settings, record.metadata),
         load_keras(staging / _MODEL),
         run.pipeline(dataset),
-        config.exports(),
-        precise_bn=config.precise_bn,
+        config,
         **json.loads((staging / _RESULTS).read_text(encoding="utf-8")),
     )
 

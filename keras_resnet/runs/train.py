@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from keras_resnet._utils.environment import keras_backend, prepare_training
 from keras_resnet._utils.lock import lock_folder
+from keras_resnet.data.leaks import warn_of_leaks
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import remove_exports
-from keras_resnet.runs.config import RESUME, TrainConfig
+from keras_resnet.runs.class_weight import class_weights
+from keras_resnet.runs.config import BEST, RESUME, TrainConfig
 from keras_resnet.runs.options import make_config
 from keras_resnet.runs.record import CURVES, HISTORY, TENSORBOARD, load_finished_run
 from keras_resnet.runs.resolve import TrainJob, resolve
@@ -131,6 +133,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     )
     _LOG.info("Splits: %s.", dataset.describe_roles())
     _LOG.info(environment)
+    warn_of_leaks(dataset)
 
 
 def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.Callback]") -> "TrainState":
@@ -151,6 +154,9 @@ def _train(job: TrainJob, built: "Built", callbacks: "Sequence[keras.callbacks.C
             jit_compile=config.jit_compile,
             rematerialize=config.rematerialize,
             distillation=built.distillation,
+            class_weight=class_weights(config.class_weight, job.dataset),
+            restore_best=job.export_epoch == BEST,
+            stop_after=config.stop_after,
             engine=built.engine,
         )
 
@@ -198,12 +204,16 @@ def _finish(job: TrainJob, built: "Built", state: "TrainState") -> None:
     model = built.build(job.transform.spec.size, policy="float32")
     for layer in model.layers:  # by name: a model with dropped paths has further layers
         layer.set_weights(built.model.get_layer(layer.name).get_weights())
-    results = {"validation_error": state.validation["val_error"], "seconds": state.seconds}
+    results: dict[str, Any] = {
+        "validation_error": state.validation["val_error"],
+        "seconds": state.seconds,
+        "epoch": state.epoch,
+        "epochs": len(state.history["val_error"]),
+    }
     if keras_backend() == "tensorflow":
         from keras_resnet.runs.finish import finish_run
 
-        precise_bn = job.config.precise_bn
-        finish_run(job.folder, model, built.pipeline, job.exports, precise_bn=precise_bn, **results)
+        finish_run(job.folder, model, built.pipeline, job.config, **results)
     else:
         from keras_resnet.runs.tensorflow_process import finish_with_tensorflow
 

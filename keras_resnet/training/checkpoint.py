@@ -105,6 +105,20 @@ class Checkpoints:
             return checkpoint
         return None
 
+    def at(self, step: int) -> Checkpoint:
+        """Returns the checkpoint of a step.
+
+        Raises:
+            UserError: it is missing, damaged or has other settings.
+        """
+        path = self.folder / _NAME.format(step)
+        try:
+            checkpoint = read_checkpoint(path)
+        except FileNotFoundError as error:
+            raise UserError("The checkpoint is missing.", value=path) from error
+        self._check_settings(checkpoint)
+        return checkpoint
+
     def any_valid(self) -> bool:
         """Returns whether there is a checkpoint that can be read."""
         for path in reversed(self._paths()):

@@ -29,12 +29,14 @@ class ResumableData:
         batch_augment: what `batches` has already applied; `train` applies the recipe's where this is None.
         arrays: returns the same images, order and crops, for an engine that keeps images on its devices; None
             if they are read from files.
+        advice: returns what would make the images come faster, for a training that waits for them.
     """
 
     steps_per_epoch: int
     batches: Callable[[int, int, int], Any]
     batch_augment: BatchAugment | None = None
     arrays: Callable[[], ImageArrays | None] = lambda: None
+    advice: Callable[[], str] | None = None
 
 
 def as_resumable_data(data: "ResumableData | tf.data.Dataset", batch_size: int) -> ResumableData:
@@ -181,7 +183,7 @@ def with_batch_augment(
         augmented = share.enumerate(first_step).map(augment, num_parallel_calls=tf.data.AUTOTUNE)
         return augmented.prefetch(tf.data.AUTOTUNE)
 
-    return ResumableData(data.steps_per_epoch, batches, batch_augment)
+    return ResumableData(data.steps_per_epoch, batches, batch_augment, advice=data.advice)
 
 
 def _check_augmentable(spec: "tuple[tf.TensorSpec, tf.TensorSpec]", batch_augment: BatchAugment) -> None:

@@ -16,6 +16,7 @@ from keras_resnet.models.surgery import zero_gamma
 from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
+from keras_resnet.training.class_metrics import CLASS_METRICS
 from keras_resnet.training.datasets import as_batches
 from keras_resnet.training.distillation import Distillation
 from keras_resnet.training.engines import Engine, default_engine
@@ -45,6 +46,9 @@ def train(
     jit_compile: bool = False,
     rematerialize: Collection[str] = (),
     distillation: Distillation | None = None,
+    class_weight: Sequence[float] | None = None,
+    restore_best: bool = False,
+    stop_after: int | None = None,
     seed: int = 0,
     engine: Engine | None = None,
 ) -> TrainState:
@@ -80,12 +84,18 @@ def train(
         rematerialize: stages (`conv2`, ...) whose inner activations are recomputed for the gradients instead
             of kept; "batch_norm": of all stages, but not the outputs of convolutions.
         distillation: a teacher whose probabilities are learned besides the labels.
+        class_weight: one number for each class, as Keras' `fit` takes them by class: the loss of a training
+            image counts so many times, and the sum is divided by the number of images. A label that is
+            probabilities weighs the mean of the weights, in its shares. Validation does not weigh.
+        restore_best: ends with the weights of the epoch with the lowest validation error (of equal ones, the
+            lowest loss), from its checkpoint, unless a callback puts in others at the end.
+        stop_after: number of epochs without a better one after which training ends.
         seed: for the random numbers of the recipe's `batch_augment`, where `train_data` has not applied it.
         engine: as of `make_engine`; by default TensorFlow's strategy in scope, or JAX's first device.
 
     Returns:
-        The state at the end. Its history has `loss`, `error`, `val_loss`, `val_error`, `learning_rate` and
-        the metrics, one value per epoch.
+        The state at the end. Its history has `loss`, `error`, `val_loss`, `val_error`, `val_macro_f1`,
+        `val_balanced_accuracy`, `learning_rate` and the metrics, one value per epoch.
 
     Raises:
         UserError: the loss is NaN or infinite, the checkpoint is of a different training, or data or model
@@ -98,6 +108,10 @@ def train(
     check_unfreeze(model, recipe)
     if distillation is not None:
         distillation.check_student(model)
+    if stop_after is not None and stop_after < 1:
+        raise UserError("must be at least 1 epoch.", parameter="stop_after", value=stop_after)
+    if restore_best and checkpoints is None:
+        raise UserError("needs checkpoints, one of which is of the best epoch.", parameter="restore_best")
     callbacks = check_callbacks([ProgressBar()] if callbacks is None else callbacks, metric_names(metrics))
     data = as_resumable_data(
         as_batches(train_data, model, "train_data", recipe.batch_size), recipe.batch_size
@@ -106,11 +120,13 @@ def train(
     batches, arrays = data_for_steps(data, engine, recipe, count_classes(model), seed)
     checkpoint = None
     if checkpoints is not None:
+        options = {"class_weight": class_weight and list(class_weight), "stop_after": stop_after}
         checkpoints.identify_training(
             {
                 "recipe": recipe.settings(),
                 "training": {
-                    "metrics": metric_names(metrics),
+                    **{name: value for name, value in options.items() if value is not None},
+                    "metrics": (*metric_names(metrics), *CLASS_METRICS),
                     "steps_per_epoch": data.steps_per_epoch,
                     **_crop_settings(train_data),
                     "augment_seed": seed if recipe.batch_augment and not data.batch_augment else None,
@@ -130,8 +146,20 @@ def train(
             jit_compile=jit_compile,
             rematerialize=rematerialize,
             distillation=distillation,
+            class_weight=class_weight,
         )
-        trainer = Trainer(model, engine, steps, batches, validation, recipe, checkpoints, max_rollbacks)
+        trainer = Trainer(
+            model,
+            engine,
+            steps,
+            batches,
+            validation,
+            recipe,
+            checkpoints,
+            max_rollbacks,
+            restore_best=restore_best,
+            stop_after=stop_after,
+        )
         trainer.resume(checkpoint)
         del checkpoint  # as large as all variables
         trainer.run(callbacks)

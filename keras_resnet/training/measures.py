@@ -1,6 +1,6 @@
 """What a step measures of each image, for every engine: losses, errors, and the user's metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -69,6 +69,20 @@ def training_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head
     if len(labels.shape) == 2:
         cross_entropy = keras.losses.categorical_crossentropy
     return cross_entropy(labels, outputs, from_logits=logits is not None)
+
+
+def image_weights(labels: Tensor, class_weight: Sequence[float]) -> Tensor:
+    """Returns how often each image counts, (N,): the weight of its class.
+
+    Shapes: labels (N,) or (N, classes), and class_weight (classes,).
+
+    For labels that are probabilities (N, classes), as mixed and smoothed ones, it is the mean of the weights
+    of all classes, in the label's shares.
+    """
+    weights = keras.ops.convert_to_tensor(class_weight, dtype="float32")
+    if len(labels.shape) == 2:
+        return keras.ops.matmul(keras.ops.cast(labels, "float32"), weights)
+    return keras.ops.take(weights, labels)
 
 
 def class_probabilities(outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
@@ -185,3 +199,23 @@ def sums(
     # Not by multiplication: images that only fill up the batch may have any loss, even NaN.
     totals = keras.ops.sum(keras.ops.where(sample_weight > 0, values, 0.0), axis=1)
     return keras.ops.concatenate([totals, keras.ops.sum(sample_weight)[None]])
+
+
+def class_counts(labels: Tensor, probabilities: Tensor, sample_weight: Tensor, head: str) -> Tensor:
+    """Returns for each class its images, its predictions, and those that are both, (3 * classes,) float32.
+
+    Labels of which an image may have several are predicted from a probability of 0.5 on.
+
+    Args:
+        sample_weight, head: as of `sums`.
+    """
+    classes = probabilities.shape[-1]
+    if head == MULTI_LABEL:
+        of_class, predicted = (keras.ops.cast(values > 0.5, "float32") for values in (labels, probabilities))
+    else:
+        predictions = keras.ops.argmax(probabilities, axis=-1)
+        truth = keras.ops.cast(class_labels(labels), predictions.dtype)
+        of_class, predicted = (keras.ops.one_hot(numbers, classes) for numbers in (truth, predictions))
+    counted = keras.ops.stack([of_class, predicted, of_class * predicted])
+    counted = keras.ops.sum(counted * keras.ops.cast(sample_weight, counted.dtype)[:, None], axis=1)
+    return keras.ops.cast(keras.ops.reshape(counted, (-1,)), "float32")

@@ -33,6 +33,11 @@ class Throughput:
         return speed
 
     @property
+    def calls(self) -> int:
+        """Number of calls of the engine that have been measured."""
+        return max(0, self._calls - 1)
+
+    @property
     def wait_fraction(self) -> float:
         """Share of the time spent waiting, 0..1; 0 until one has been measured."""
         return self._waited / (time.perf_counter() - self._start) if self._calls > 1 else 0.0

@@ -24,6 +24,7 @@ from keras_resnet.training.callbacks.state import (
     split_arrays,
 )
 from keras_resnet.training.checkpoint import Checkpoint, Checkpoints, check_arrays
+from keras_resnet.training.class_metrics import class_metrics
 from keras_resnet.training.engines import Engine
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.input import EvaluationData, ResumableData, check_batch_size
@@ -36,6 +37,8 @@ from keras_resnet.training.throughput import Throughput
 
 # Below this share of the step time, waiting for images is not worth a message.
 _MIN_WAIT_FRACTION = 0.1
+# From this share on, what would help is said once: after this many steps, or at the end of the epoch.
+_MIN_ADVICE_FRACTION, _STEPS_BEFORE_ADVICE = 0.25, 100
 # After a rollback the learning rate is multiplied by this.
 _ROLLBACK_FACTOR = 0.1
 _LOG = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ class Trainer:
         recipe: of the training.
         checkpoints: where the state is kept, or None.
         max_rollbacks: how often to return to the last checkpoint when training diverges.
+        restore_best: whether the model ends with the weights of the best epoch, from its checkpoint.
+        stop_after: number of epochs without a better one after which the training ends.
     """
 
     def __init__(
@@ -65,12 +70,15 @@ class Trainer:
         recipe: Recipe,
         checkpoints: Checkpoints | None,
         max_rollbacks: int,
+        restore_best: bool = False,
+        stop_after: int | None = None,
     ):
         self.state = TrainState()
         self._engine, self._worker = engine, engine.worker
         self._model, self._steps, self._data, self._recipe = model, steps, train_data, recipe
         self._validation = EvaluationData(validation_data, engine.worker, engine.local_devices)
         self._checkpoints, self._max_rollbacks = checkpoints, max_rollbacks
+        self._restores_best, self._stop_after = restore_best, stop_after
         self._total_steps = recipe.total_steps(train_data.steps_per_epoch)
         self._epochs = recipe.total_epochs(train_data.steps_per_epoch)
         self._callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -79,6 +87,7 @@ class Trainer:
         self._stage: str | None = None  # from which on is trained
         self._batches: Iterator | None = None
         self._notes: list[str] = []
+        self._advised = False
         schedule = LearningRate(recipe, train_data.steps_per_epoch)
         self._rate = RateControl(model, steps.optimizer, schedule, self._notes)
 
@@ -132,7 +141,9 @@ class Trainer:
                     self._save()
                 while self.state.step < self._total_steps and not self.state.stopped:
                     self._epoch(callback_list)
-                self._end(callback_list)
+                changed = self._end(callback_list)
+                if self._restores_best and not changed:
+                    self._restore_best()
                 self.state.seconds = time.monotonic() - self._start
                 if self._stop_request and self._worker.workers == 1:
                     self._stop()  # received after the last step; what follows training has not begun
@@ -171,6 +182,10 @@ class Trainer:
                 self._record(sums)
                 logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
                 callback_list.on_train_batch_end(self.state.step - 1 - epoch * per_epoch, logs)
+            if throughput.calls >= _STEPS_BEFORE_ADVICE and self._should_advise(throughput.wait_fraction):
+                waiting = self._describe_waiting(throughput.wait_fraction)
+                if self._worker.is_chief:
+                    _LOG.warning("%s", waiting)
             if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
@@ -179,12 +194,22 @@ class Trainer:
                 self._save()
         wait_fraction = throughput.wait_fraction
         if wait_fraction >= _MIN_WAIT_FRACTION:
-            self._notes.append(
-                f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
-            )
+            self._notes.append(self._describe_waiting(wait_fraction))
         self._end_epoch(epoch, rate, callback_list)
         if stop and not self.state.stopped and self.state.step < self._total_steps:
             self._stop()
+
+    def _should_advise(self, wait_fraction: float) -> bool:
+        return wait_fraction >= _MIN_ADVICE_FRACTION and not self._advised and self._data.advice is not None
+
+    def _describe_waiting(self, wait_fraction: float) -> str:
+        """Returns how long a training waits for its images and, once, what would help."""
+        text = f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
+        advice = self._data.advice if self._should_advise(wait_fraction) else None
+        if advice is None:
+            return text
+        self._advised = True
+        return f"{text}. {advice()}"
 
     def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
         """Validates, updates the history and the schedule, saves, and calls the callbacks."""
@@ -193,8 +218,9 @@ class Trainer:
         for name, value in logs.items():
             state.history.setdefault(name, []).append(value)
         state.sums = {}
-        if logs["val_error"] < state.best_error:
-            state.best_error, state.best_step = logs["val_error"], state.step
+        if (logs["val_error"], logs["val_loss"]) < (state.best_error, state.best_loss):
+            state.best_error, state.best_loss = logs["val_error"], logs["val_loss"]
+            state.best_step = state.step
         if self._rate.schedule.after_epoch(logs["val_error"]):
             new_rate = self._rate.schedule.at(state.step)
             self._notes.append(
@@ -205,7 +231,7 @@ class Trainer:
         try:
             with self._averaged_weights():
                 callback_list.on_epoch_end(epoch, logs)
-            state.stopped = bool(self._model.stop_training)
+            state.stopped = bool(self._model.stop_training) or self._is_stuck()
         finally:
             # With the learning rate that callbacks have set, and with what they remember; also where one has
             # raised. What they write, a resumed training writes again.
@@ -216,11 +242,64 @@ class Trainer:
                 _LOG.info("%s", note)
         self._notes.clear()
 
-    def _end(self, callback_list: keras.callbacks.CallbackList) -> None:
-        """Calls the callbacks for the last time, and validates what they leave if they change the weights."""
+    def _epoch_of(self, step: int) -> int:
+        """Returns the epoch that a step belongs to whose end was validated, counted from 1."""
+        return -(-step // self._data.steps_per_epoch)
+
+    def _is_stuck(self) -> bool:
+        """Whether `stop_after` epochs have passed without a better one."""
+        best, now = self._epoch_of(self.state.best_step or 0), self._epoch_of(self.state.step)
+        if self._stop_after is None or now - best < self._stop_after or self.state.step == self._total_steps:
+            return False
+        self._notes.append(
+            f"Training ends: no epoch has been better than epoch {best} for {now - best} epochs."
+        )
+        return True
+
+    def _restore_best(self) -> None:
+        """Puts the weights and averages of the best epoch into the model, from its checkpoint.
+
+        Where that cannot be read, those of the last epoch stay, on all workers, and a warning says so.
+        """
+        state, arrays = self.state, None
+        if state.best_step is None or state.best_step == state.step:
+            return
+        assert self._checkpoints is not None
+        try:
+            arrays, _ = split_arrays(self._checkpoints.at(state.best_step).arrays)
+        except (UserError, OSError) as error:
+            _LOG.warning(
+                "The best epoch cannot be restored; the model has the weights of the last. %s", error
+            )
+        found = self._engine.all_reduce_sum(float(arrays is not None))
+        if arrays is None or found < self._worker.workers:
+            return
+        for name, variable in self._steps.variables.items():
+            if name.startswith(("weights/", "averages/")):
+                variable.assign(arrays[name])
+        self._set_epoch(self._epoch_of(state.best_step))
+        if self._worker.is_chief:
+            _LOG.info(
+                "The model has the weights of epoch %s of %s, with the lowest validation error, %.2f%%.",
+                state.epoch,
+                self._epoch_of(state.step),
+                100 * state.validation["val_error"],
+            )
+
+    def _set_epoch(self, epoch: int) -> None:
+        """Notes of which epoch the weights are, and what its validation gave."""
+        self.state.epoch = epoch
         self.state.validation = {
-            name: values[-1] for name, values in self.state.history.items() if name.startswith("val_")
+            name: values[epoch - 1] for name, values in self.state.history.items() if name.startswith("val_")
         }
+
+    def _end(self, callback_list: keras.callbacks.CallbackList) -> bool:
+        """Calls the callbacks for the last time, and validates what they leave if they change the weights.
+
+        Returns:
+            Whether they have.
+        """
+        self._set_epoch(self._epoch_of(self.state.step))
         with self._averaged_weights():
             before = self._digest_weights()
             callback_list.on_train_end({name: values[-1] for name, values in self.state.history.items()})
@@ -228,12 +307,13 @@ class Trainer:
         if self._worker.workers > 1:
             changed = self._engine.all_reduce_sum(float(changed)) > 0
         if changed:
-            self.state.validation = self._validate()
+            self.state.validation, self.state.epoch = self._validate(), None
             if self._worker.is_chief:
                 _LOG.info(
                     "A callback has put other weights into the model at the end: validation error %.2f%%.",
                     100 * self.state.validation["val_error"],
                 )
+        return changed
 
     def _digest_weights(self) -> bytes:
         digest = hashlib.sha256()
@@ -309,18 +389,24 @@ class Trainer:
     def _validate(self, callback_list: keras.callbacks.CallbackList | None = None) -> dict[str, float]:
         """Returns the means over the validation images, with the averaged weights where there are any."""
         callback_list = callback_list or keras.callbacks.CallbackList()
-        totals = [0.0] * (len(self._steps.names) + 1)
+        names = (*self._steps.names, "images")
+        totals = np.zeros(0)
         means: dict[str, float] = {}
         with self._averaged_weights():
             callback_list.on_test_begin()
             for number, batch in enumerate(self._validation):
                 callback_list.on_test_batch_begin(number)
-                sums = self._steps.test_step(*batch)
-                if not sums[-1]:
+                sums = np.array(self._steps.test_step(*batch))
+                if not sums[len(names) - 1]:
                     break
-                totals = [one + other for one, other in zip(totals, sums, strict=True)]
-                means = _means(dict(zip((*self._steps.names, "images"), totals, strict=True)))
+                totals = totals + sums if len(totals) else sums
+                means = _means(dict(zip(names, totals[: len(names)].tolist(), strict=True)))
                 callback_list.on_test_batch_end(number, means)
+            # Metrics of the user by these names stay.
+            counted = class_metrics(*totals[len(names) :].reshape(3, -1))
+            if self._steps.is_multi_label:
+                del counted["balanced_accuracy"]  # is of one class an image
+            means = {**means, **counted, **means}
             callback_list.on_test_end(means)
         return {f"val_{name}": value for name, value in means.items()}
 

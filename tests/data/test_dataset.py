@@ -53,3 +53,23 @@ def test_summary(fields, summary):
 )
 def test_what_the_splits_are_for(fields, roles):
     assert dataclasses.replace(DATASET, **fields).describe_roles() == roles
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "expected"),
+    [
+        ("test", None, True),
+        ("Testing", None, True),
+        ("test[:50%]", None, True),
+        ("test", "test2", False),
+        ("validation", None, False),
+        ("val", None, False),
+        ("train[-10%:]", None, False),
+        ("latest", None, False),
+    ],
+)
+def test_whether_the_test_images_validate(validation, test, expected):
+    dataset = dataclasses.replace(
+        DATASET, validation=_split(validation, 30), test=_split(test, 30) if test else None
+    )
+    assert dataset.validates_on_test is expected

@@ -58,6 +58,14 @@ def test_explicit_choices_hold():
     )
 
 
+def test_augmentations_that_no_training_has_by_default():
+    digits = load_dataset("digits")
+    assert choose_transform(digits, **CIFAR).optional == {}
+    chosen = choose_transform(digits, vflip=True, rotate90=True, trivial_augment=True, **CIFAR)
+    assert chosen.optional == {"vflip": True, "rotate90": True, "trivial_augment": True}
+    assert choose_transform(digits, rotate90=True, **CIFAR).optional == {"rotate90": True}
+
+
 def test_rectangular_crops_of_small_images_are_refused():
     with refused("augmentation", "random_resized_crop"):
         choose_transform(load_dataset("digits"), augmentation="random_resized_crop", **CIFAR)

@@ -20,6 +20,7 @@ from keras_resnet.data.sources.arrays import split_from_arrays
 DIGITS = load_dataset("digits")
 SQUASH = InputTransform(InputSpec(8, 1), hflip=False)
 CROP = InputTransform(InputSpec(32, 3, "center"), hflip=True)
+NO_UP = {"vflip": True, "rotate90": True, "trivial_augment": True}
 NO_MEAN = np.zeros((8, 8, 1), "float32")
 
 
@@ -99,11 +100,19 @@ def test_epochs_differ_and_repeat_with_the_seed(dataset, transform, shape):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), slow(NUMBERED, CROP)], ids=["squash", "crop"]
+    ("dataset", "transform"),
+    [
+        (NUMBERED_SQUASH, SQUASH),
+        slow(NUMBERED, CROP),
+        slow(NUMBERED_SQUASH, dataclasses.replace(SQUASH, **NO_UP)),
+        slow(NUMBERED, dataclasses.replace(CROP, **NO_UP)),
+    ],
+    ids=["squash", "crop", "squash, no up", "crop, no up"],
 )
 class TestResumedRun:
     def _batches(self, dataset, transform, **options):
-        return Pipeline(dataset, transform, seed=3).train_batches(4, 3, NO_MEAN, **options)
+        mean = np.zeros(transform.spec.channels, "float32")
+        return Pipeline(dataset, transform, seed=3).train_batches(4, 3, mean, **options)
 
     def test_each_image_once_an_epoch(self, dataset, transform):
         labels = _labels(self._batches(dataset, transform))
@@ -225,6 +234,55 @@ def test_half_of_the_crops_are_flipped():
     same = [np.array_equal(one, other) for one, other in pairs]
     assert all(s or np.array_equal(one, other[:, ::-1]) for s, (one, other) in zip(same, pairs, strict=True))
     assert abs(np.mean(same) - 0.5) < 0.15  # five standard deviations
+
+
+@pytest.mark.parametrize(("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), (NUMBERED, CROP)])
+def test_turned_images_are_the_others_turned(dataset, transform):
+    """Crops stay what they were without these; only what comes after them changes."""
+
+    def images(transform):
+        return _images(Pipeline(dataset, transform).train_batches(24, 20, NO_MEAN))
+
+    turned = dataclasses.replace(transform, vflip=True, rotate90=True)
+    counts = collections.Counter()
+    for one, other in zip(images(transform), images(turned), strict=True):
+        symmetries = [np.rot90(start, times) for start in (one, one[::-1]) for times in range(4)]
+        found = [number for number, image in enumerate(symmetries) if np.array_equal(image, other)]
+        assert found
+        counts[found[0]] += 1
+    assert len(counts) == 8
+    assert max(abs(count / 480 - 1 / 8) for count in counts.values()) < 0.075  # five standard deviations
+
+
+@pytest.mark.parametrize(("dataset", "transform"), [(NUMBERED_SQUASH, SQUASH), slow(NUMBERED, CROP)])
+def test_a_worker_that_resumes_augments_as_one_that_does_not(dataset, transform):
+    pipe = Pipeline(dataset, dataclasses.replace(transform, **NO_UP), seed=5)
+    mean = np.zeros(transform.spec.channels, "float32")
+    images = {
+        (label, number // 6): image
+        for number, (batch, labels) in enumerate(_list(pipe.train_batches(4, 2, mean)))
+        for image, label in zip(batch, labels.tolist(), strict=True)
+    }
+    resumed = _list(pipe.train_batches(4, 2, mean, first_step=4, worker=1, workers=2))
+    assert len(resumed) == 8
+    for number, (batch, labels) in enumerate(resumed, start=4):
+        for image, label in zip(batch, labels.tolist(), strict=True):
+            np.testing.assert_array_equal(image, images[label, number // 6])
+
+
+def test_gray_crops_are_augmented():
+    gray = dataclasses.replace(PHOTOGRAPHS, image_shape=(None, None, 1))
+    transform = InputTransform(InputSpec(32, 1, "center"), hflip=True, **NO_UP)
+    images = _images(Pipeline(gray, transform).train_batches(7, 2, np.full(1, 99, "float32")))
+    assert images.shape == (28, 32, 32, 1)
+
+
+def test_what_comes_from_outside_is_the_mean():
+    transform = dataclasses.replace(CROP, trivial_augment=True)
+    images = _images(Pipeline(PHOTOGRAPHS, transform).train_batches(14, 10, np.array([11.2, 200.6, 3.0])))
+    outside = (images == (11, 201, 3)).all(axis=-1).mean(axis=(1, 2))
+    # Five operations of 14 move pixels, and a quarter of their strengths move few.
+    assert 0.1 < np.mean(outside > 0.05) < 5 / 14 + 0.2
 
 
 def test_mixed_batches_are_resumed():

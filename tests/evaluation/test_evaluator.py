@@ -1,5 +1,6 @@
 """Views and ensembles against plain loops over single images."""
 
+import csv
 import dataclasses
 import io
 
@@ -18,7 +19,7 @@ from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.data.load import load_dataset
 from keras_resnet.data.sources import digits
 from keras_resnet.evaluation import dense_predict_fn, evaluate, evaluator
-from keras_resnet.evaluation.results import write_results
+from keras_resnet.evaluation.results import write_confusion, write_results
 from keras_resnet.inference import Predictor, load_predictor
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.training.checkpoint import Checkpoints
@@ -290,6 +291,19 @@ def test_models_that_differ_in_normalization_share_their_views(keras_models, mon
     assert shared.kind == "center"
 
 
+def test_a_confusion_matrix_is_written_as_counts_and_shares(tmp_path):
+    write_confusion(
+        np.array([[3, 1, 0], [0, 0, 0], [0, 2, 0]]), ("a,b", "é", "c"), tmp_path / "confusion.csv"
+    )
+    with open(tmp_path / "confusion.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [tuple(row.values()) for row in rows] == [
+        ("a,b", "a,b", "3", "0.7500"),
+        ("a,b", "é", "1", "0.2500"),
+        ("c", "é", "2", "1.0000"),
+    ]
+
+
 def test_no_picture_of_mistakes_is_left_without_any(keras_models, tmp_path):
     images = IMAGES[:20]
     right = keras_models["A"].predict(images, verbose=0).argmax(axis=1)
@@ -297,7 +311,8 @@ def test_no_picture_of_mistakes_is_left_without_any(keras_models, tmp_path):
     scores = evaluate({"net": Predictor.from_model(keras_models["A"])}, dataset)["net"].scores
     (tmp_path / "net-worst.png").write_bytes(b"of an earlier test")
     write_results(scores, list(map(str, range(10))), tmp_path / "net", "20 digits")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-classes.csv", "net-confusion.png"]
+    names = ["net-classes.csv", "net-confusion.csv", "net-confusion.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_gray_photographs_of_the_models_size_are_taken_as_they_are(photo_model):

@@ -63,6 +63,9 @@ def test_errors_and_loss_are_scikit_learns():
     top5 = metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=every)
     assert scores.top5_error == pytest.approx(1 - top5)
     assert scores.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=every), rel=1e-6)
+    predictions = probabilities.argmax(axis=1)
+    assert scores.macro_f1 == pytest.approx(metrics.f1_score(labels, predictions, average="macro"))
+    assert scores.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(labels, predictions))
     assert scores.top1_interval == wilson_interval(round(230 * scores.top1_error), 230)
     assert scores.top5_interval == wilson_interval(round(230 * scores.top5_error), 230)
 

@@ -48,6 +48,14 @@ def small(label, width=100, height=75):
     return np.asarray(PIL.Image.fromarray(PHOTOS[label]).resize((width, height)))
 
 
+@functools.cache
+def part_of(label, number, width=100, height=75):
+    """One of the two photographs without its left and upper edge, by a number another picture than others."""
+    photo = PHOTOS[label]
+    part = photo[8 * (number % 20) :, 12 * number :]
+    return np.asarray(PIL.Image.fromarray(part).resize((width, height)))
+
+
 def bomb():
     """A PNG of 60,000 x 60,000 pixels in 100 bytes, as its header has it."""
 
@@ -114,7 +122,8 @@ def write_folder(root, images=10, split=True):
             folder = root / part / name
             folder.mkdir(parents=True)
             for i in range(count):
-                (folder / f"{i:02}.jpg").write_bytes(encoded(small(label, 100 + i, 75)))
+                number = i if part != "val" else images + i
+                (folder / f"{i:02}.jpg").write_bytes(encoded(part_of(label, number, 100 + i, 75)))
     return root
 
 

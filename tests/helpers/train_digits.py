@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--recipe", type=json.loads, default={}, help="fields that differ, as JSON")
+    parser.add_argument("--class_weight", type=json.loads, help="a number for each class, as JSON")
     parser.add_argument("--policy", default="float64")
     parser.add_argument("--rematerialize", default="")
     parser.add_argument("--sync_batch_norm", type=int, default=1)
@@ -121,6 +122,7 @@ def main():
             callbacks=[] if options.many_steps else [losses],
             checkpoints=Checkpoints(options.checkpoints, minutes=0) if options.checkpoints else None,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
+            class_weight=options.class_weight,
             rematerialize=[stage for stage in options.rematerialize.split(",") if stage],
             distillation=distillation,
             engine=engine,

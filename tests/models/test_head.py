@@ -14,7 +14,7 @@ from keras_resnet.evaluation.multi_view import dense_predict_fn
 from keras_resnet.export import export_saved_model, export_tflite
 from keras_resnet.export.compare import compare
 from keras_resnet.inference import Predictor, load_predictor
-from keras_resnet.models.head import count_classes, find_head, probability_model
+from keras_resnet.models.head import count_classes, divide_logits, find_head, probability_model
 from keras_resnet.training import Recipe, train
 from keras_resnet.training.engines import default_engine
 
@@ -229,9 +229,35 @@ def test_a_step_has_the_cross_entropy_of_every_head(name, soft):
     wrong = (log_p.argmax(axis=1) != LABELS).sum()
     expected = [loss.sum(), wrong, np.exp(log_p.max(axis=1)).sum(), 8]
     images = tf.constant(IMAGES)
-    np.testing.assert_allclose(steps.test_step(images, labels, tf.ones(8)), expected, rtol=1e-4)
+    measured = steps.test_step(images, labels, tf.ones(8))
+    np.testing.assert_allclose(measured[:4], expected, rtol=1e-4)
+    predicted = log_p.argmax(axis=1)
+    hits = LABELS[predicted == LABELS]
+    counts = [np.bincount(numbers, minlength=2) for numbers in (LABELS, predicted, hits)]
+    np.testing.assert_array_equal(measured[4:], np.concatenate(counts))
     np.testing.assert_allclose(steps.train_step(images, labels)[:-1], expected, rtol=1e-4)
     assert all(shape[1] == 2 for shape in seen)
     change = (kernel - model.get_layer("head").kernel.numpy()) / 0.1
     expected = gradient[:, 1:] if name == "sigmoid" else gradient
     np.testing.assert_allclose(change, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_divided_logits_are_those_of_a_temperature(name):
+    image = keras.Input((6, 6, 3))
+    model = keras.Model(image, TRAINED[name](layers.GlobalAveragePooling2D()(image / 64.0)))
+    model.get_layer("head").bias.assign(np.arange(model.get_layer("head").units) - 0.5)
+    probabilities = probability_model(model)
+    before = np.log(probabilities(IMAGES, training=False).numpy().astype("float64"))
+    divide_logits(model, 2.5)
+    powers = np.exp(before / 2.5)
+    after = probabilities(IMAGES, training=False).numpy()
+    np.testing.assert_allclose(after, powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_only_logits_of_a_dense_layer_are_divided():
+    image = keras.Input((6, 6, 3))
+    squared = _Squares(name="squares")(layers.Dense(CLASSES)(layers.Flatten()(image)))
+    with refused("model") as caught:
+        divide_logits(keras.Model(image, squared), 2.0)
+    assert "squares" in caught.value.reason

@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import yaml
 from helpers import records
 
 from keras_resnet.data.batch_augment import BatchAugment
-from keras_resnet.data.input_spec import InputSpec
+from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS, InputSpec
 from keras_resnet.errors import UserError
+from keras_resnet.evaluation.metrics import wilson_interval
 from keras_resnet.export.compare import FileComparison, RejectedFile, Report
 from keras_resnet.models.architectures import IMAGENET
 from keras_resnet.models.complexity import Complexity
@@ -100,6 +102,11 @@ def test_a_card_says_how_images_are_prepared(spec, text, tmp_path):
             {"recipe": dataclasses.replace(INFO.recipe, batch_augment=BatchAugment(mixup=0.2))},
             "random squares at random scales, with random lighting, flipped horizontally, mixup 0.2",
         ),
+        (
+            {"optional_augmentations": OPTIONAL_AUGMENTATIONS},
+            "random squares at random scales, with random lighting, flipped horizontally, flipped "
+            "vertically, turned by multiples of 90 degrees, TrivialAugment",
+        ),
         ({"spec": InputSpec(32), "crop_padding": 4}, "shifted by up to 4 pixel(s), flipped horizontally"),
     ],
     ids=str,
@@ -180,8 +187,137 @@ def test_the_record_of_a_run_has_all_that_its_card_says():
         SplitInfo("test", 10),
     )
     assert (info.validation_error, info.test_error) == (0.25, 0.1)
+    # An earlier version recorded no more.
+    assert (info.epoch, info.epochs, info.best, info.class_weight, info.measured) == (
+        None,
+        None,
+        False,
+        "",
+        {},
+    )
     assert (info.precision, info.grow_from, info.initial_weights) == ("float16", "resnet18", "")
     del settings["training"]["seed"]
     with pytest.raises(UserError) as caught:
         card_info(RunRecord(records.CONFIG, settings, records.make_metadata("imagenet"), results))
     assert "seed" in caught.value.reason
+
+
+MEASURED = {
+    "measured_images": 10,
+    "macro_f1": 0.875,
+    "balanced_accuracy": 0.9,
+    "ece": 0.02,
+    "ece_before": 0.0812,
+    "nll": 0.3,
+    "nll_before": 0.45,
+    "temperature": 1.5,
+    "calibration_images": 4,
+}
+TESTED = {"test": SplitInfo("test", 10), "test_error": 0.1, "measured": MEASURED}
+
+
+def _metadata(card):
+    _, block, _ = card.split("---\n", 2)
+    return yaml.safe_load(block)
+
+
+def test_a_card_begins_with_the_metadata_that_hugging_face_reads(tmp_path):
+    folder = tmp_path / "run: \u00e9 \U0001f600 'x' #1\u2028\u0085"
+    folder.mkdir()
+    card = _card(folder, dataset='my "pets"', **TESTED)
+    assert card.startswith("---\n")
+    metadata = _metadata(card)
+    assert metadata["library_name"] == "keras"
+    assert metadata["pipeline_tag"] == "image-classification"
+    assert metadata["tags"] == ["keras-resnet", "resnet", "resnet18", "tflite"]
+    assert "license" not in metadata
+    assert "datasets" not in metadata
+    ((entry),) = metadata["model-index"]
+    assert entry["name"] == folder.name
+    ((result),) = entry["results"]
+    assert result["task"] == {"type": "image-classification"}
+    assert result["dataset"] == {"name": 'my "pets"', "type": "imagefolder", "split": "test"}
+    assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {"accuracy": 0.9, "f1": 0.875}
+    assert metadata["metrics"] == ["accuracy", "f1"]
+
+
+def test_hugging_face_takes_the_metadata(tmp_path):
+    cards = pytest.importorskip("huggingface_hub")
+    _card(tmp_path, **TESTED)
+    data = cards.ModelCard.load(tmp_path / "README.md").data
+    assert data.pipeline_tag == "image-classification"
+    results = {result.metric_type: result for result in data.eval_results}
+    assert results["accuracy"].metric_value == 0.9
+    assert (results["accuracy"].dataset_name, results["accuracy"].dataset_split) == ("pets", "test")
+
+
+def test_a_figure_of_a_part_of_the_images_is_not_in_the_metadata(tmp_path):
+    card = _card(tmp_path, measured={**MEASURED, "measured_images": 3})
+    assert _metadata(card)["metrics"] == ["accuracy"]
+    assert _metadata(_card(tmp_path))["metrics"] == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "known"),
+    [
+        ({"name": "fashion_mnist:3.0.1"}, "zalando-datasets/fashion_mnist"),
+        ({"name": "cifar10"}, "uoft-cs/cifar10"),
+        ({"name": "cifar10", "fingerprint": "0123"}, ""),
+        ({"name": "/data/cifar10"}, ""),
+        ({"name": "digits"}, ""),
+    ],
+    ids=str,
+)
+def test_a_dataset_is_named_as_on_the_hub_where_that_is_known(dataset, known, tmp_path):
+    settings = records.make_settings(**dataset)
+    record = RunRecord(records.CONFIG, settings, records.make_metadata(), records.RESULTS)
+    info = card_info(record)
+    assert info.hub_dataset == known
+    metadata = _metadata(_card(tmp_path, hub_dataset=known))
+    assert metadata.get("datasets", [""]) == [known]
+
+
+def test_a_card_says_of_which_epoch_the_weights_are(tmp_path):
+    best = _card(tmp_path, epoch=7, epochs=20, best=True)
+    assert _row(best, "Weights") == "of epoch 7 of 20, of the lowest validation error"
+    head = best.split("| | |")[0]
+    assert "by the weights of epoch 7 of 20, which had the lowest error there" in head
+    assert "the images that chose the epoch, and is therefore too high" in head
+    last = _card(tmp_path, epoch=20, epochs=20)
+    assert _row(last, "Weights") == "of epoch 20 of 20"
+    assert "after epoch 20, the last" in last
+    assert "too high" not in last
+    assert "put in by a callback" in _row(_card(tmp_path, epochs=20), "Weights")
+    assert "| Weights |" not in _card(tmp_path)
+    # Of a third split, the figure is what it is.
+    assert "too high" not in _card(tmp_path, epoch=7, epochs=20, best=True, **TESTED)
+    early = _card(tmp_path, epoch=7, epochs=9, stop_after=2)
+    assert _row(early, "Stopped early").startswith("after 2 epochs without a better one")
+    assert "too high" in early
+
+
+def test_a_card_has_what_counts_each_class_alike_and_the_calibration(tmp_path):
+    card = _card(tmp_path, class_weight="balanced: so", **TESTED)
+    assert _row(card, "Class weights") == "balanced: so"
+    assert (
+        _row(card, "Each class alike") == "macro-F1 87.50%, balanced accuracy 90.00%, on 10 images of `test`"
+    )
+    assert _row(card, "Calibration") == (
+        "logits divided by 1.500, of 4 images of `val`; expected calibration error (15 bins) 2.00% "
+        "(8.12% before), negative log-likelihood 0.3000 (0.4500 before), on 10 images of `test`"
+    )
+    assert "are calibrated on average" in card
+    plain = {
+        name: MEASURED[name] for name in ("measured_images", "macro_f1", "balanced_accuracy", "ece", "nll")
+    }
+    card = _card(tmp_path, measured=plain)
+    assert _row(card, "Calibration").startswith("none; expected calibration error (15 bins) 2.00%, negative")
+    assert "its probabilities are not calibrated" in card
+
+
+def test_a_card_says_what_not_to_conclude(tmp_path):
+    card = _card(tmp_path, **TESTED)
+    low, high = wilson_interval(9, 10)
+    assert f"lies between {100 * low:.2f}% and {100 * high:.2f}%" in card
+    assert "it comes from 10 images of `test`" in card
+    assert "it comes from 4 images of `val`" in _card(tmp_path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 
 import keras
@@ -57,7 +58,15 @@ def run(config):
 
 def test_it_is_finished_after_the_call_that_resumed_it(run, config):
     assert len(run.history["loss"]) == 4
-    assert set(run.history) == {"loss", "error", "val_loss", "val_error", "learning_rate"}
+    assert set(run.history) == {
+        "loss",
+        "error",
+        "val_loss",
+        "val_error",
+        "val_macro_f1",
+        "val_balanced_accuracy",
+        "learning_rate",
+    }
     assert run.metrics["accuracy"] == pytest.approx(1 - run.history["val_error"][-1])
     assert run.config == config
     assert run.path == pathlib.Path(config.output_dir, "cifar_resnet8-A-digits")
@@ -132,10 +141,11 @@ def test_the_command_line_resumes_what_python_began(config, tmp_path):
     assert len(run.history["loss"]) == 4
 
 
-def test_a_dataset_object_a_recipe_and_an_architecture(tmp_path):
+def test_a_dataset_object_a_recipe_and_an_architecture(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     images, labels = digits.load("train")
     dataset = keras_resnet.data.from_arrays(
-        (images[:300], labels[:300]), test=(images[300:400], labels[300:400]), name="mine", hflip=False
+        (images[:300], labels[:300]), test=(images[280:400], labels[280:400]), name="mine", hflip=False
     )
     from keras_resnet.models.architectures import cifar_architecture
 
@@ -156,7 +166,9 @@ def test_a_dataset_object_a_recipe_and_an_architecture(tmp_path):
     assert run.metrics["accuracy"] == pytest.approx(1 - run.metrics["test_error"])
     evaluation = run.evaluate(dataset)
     assert evaluation.error == pytest.approx(run.metrics["test_error"])
-    assert evaluation.scores.images == 100
+    assert evaluation.scores.images == 120
+    (warning,) = [message for message in caplog.messages if "are training images as well" in message]
+    assert " of the 120 test images are training images as well" in warning
     with refused("dataset"):
         _ = keras_resnet.Run.open(run.path).dataset
 
@@ -190,6 +202,19 @@ def test_what_does_not_fit_into_memory_says_what_would():
 
 
 @pytest.mark.slow
+def test_augmentations_make_another_run_only_where_they_are_used(tmp_path):
+    """A run of a version without them, whose record does not name them, is resumed."""
+    plain = resolve(keras_resnet.TrainConfig(output_dir=tmp_path))
+    assert not {"vflip", "rotate90", "trivial_augment"} & set(plain.folder.settings["input"])
+    plain.folder.start()
+    resolve(keras_resnet.TrainConfig(output_dir=tmp_path, vflip=False)).folder.check()
+    turned = resolve(keras_resnet.TrainConfig(output_dir=tmp_path, rotate90=True))
+    assert turned.folder.settings["input"]["rotate90"] is True
+    with refused("run_name", "cifar_resnet20-A-digits") as caught:
+        turned.folder.check()
+    assert "input.rotate90=None instead of True" in caught.value.reason
+
+
 def test_another_text_of_a_recipe_does_not_make_another_run(tmp_path):
     own = dataclasses.replace(RECIPES["digits"], epochs=3)
     options = {"depth": 8, "output_dir": tmp_path, "run_name": "run", "log": "plain", "export": ()}

@@ -58,7 +58,7 @@ def test_scores_of_every_head_have_its_probabilities(activation, units):
     if units == 1:
         expected = np.concatenate([1 - expected, expected], axis=1)
     scores = np.asarray(Distillation(model).scores(outputs))
-    np.testing.assert_allclose(scipy.special.softmax(scores, axis=1), expected, rtol=1e-4)
+    np.testing.assert_allclose(scipy.special.softmax(scores, axis=1), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_scores_of_probabilities_without_logits_are_their_logarithms():

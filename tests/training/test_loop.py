@@ -18,12 +18,13 @@ from helpers.marks import slow
 
 from keras_resnet._utils.progress import format_seconds
 from keras_resnet.models import architectures, resnet
-from keras_resnet.training import Checkpoints, Recipe, ResumableData, train
+from keras_resnet.training import Checkpoints, Recipe, ResumableData, throughput, train
 from keras_resnet.training.callbacks.curves import PlotCurves
 from keras_resnet.training.callbacks.history import CSVHistory
 from keras_resnet.training.callbacks.progress import LineLogger, ProgressBar
 from keras_resnet.training.checkpoint import read_checkpoint
 from keras_resnet.training.engines import default_engine
+from keras_resnet.training.input import as_resumable_data
 from keras_resnet.training.measures import top1_error
 
 RNG = np.random.default_rng(0)
@@ -344,6 +345,28 @@ def test_waiting_for_images_is_logged(caplog):
     )
     train(_dense(), slow, _batches(), RECIPE, callbacks=[ProgressBar()])
     assert "input-bound: " in caplog.text
+    assert "To wait less" not in caplog.text  # nothing is known about these images
+    data = dataclasses.replace(as_resumable_data(slow, 16), advice=lambda: "To wait less, do this.")
+    train(_dense(), data, _batches(), RECIPE, callbacks=[])
+    (advice,) = [message for message in caplog.messages if "To wait less" in message]
+    assert advice.endswith("% of the step time is spent waiting for images. To wait less, do this.")
+
+
+@pytest.mark.parametrize(("steps", "advised"), [(60, 0), (150, 1)])
+def test_advice_does_not_wait_for_the_end_of_a_long_epoch(steps, advised, caplog, monkeypatch):
+    monkeypatch.setattr(throughput.Throughput, "wait_fraction", property(lambda _: 0.3))
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(sum("do this" in message for message in caplog.messages))
+
+    caplog.set_level(logging.INFO)
+    batches = _batches().repeat().take(steps)
+    data = dataclasses.replace(as_resumable_data(batches, 16), advice=lambda: "do this")
+    train(_dense(), data, _batches(), dataclasses.replace(RECIPE, epochs=1), callbacks=[Watch()])
+    assert seen == [advised]  # notes are logged behind the callbacks
+    assert sum("do this" in message for message in caplog.messages) == 1
 
 
 def test_an_unknown_recipe_is_refused():

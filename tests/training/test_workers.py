@@ -102,6 +102,7 @@ def alone(tmp_path_factory):
 def test_two_machines_train_as_one(tmp_path, alone, gradient_accumulation_steps):
     files = [tmp_path / f"losses{i}.json" for i in range(2)]
     extra = [
+        "--arrays",  # JAX keeps all of them on each device
         f"--gradient_accumulation_steps={gradient_accumulation_steps}",
         f"--steps={STEPS if gradient_accumulation_steps == 1 else 5}",
     ]

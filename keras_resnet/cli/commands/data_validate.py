@@ -1,6 +1,7 @@
 """`keras-resnet data validate`: validate_folder or validate_table -> print."""
 
 import collections
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -12,6 +13,7 @@ from keras_resnet.runs.data_options import DataOptions
 from keras_resnet.runs.options import Option, check_value
 
 if TYPE_CHECKING:
+    from keras_resnet.data.tools.duplicates import DuplicateGroup
     from keras_resnet.data.tools.validate import Issue, ValidationReport
 
 ARGUMENT = "DATASET"
@@ -45,9 +47,36 @@ def run(name: str) -> int:
         print(f"  {count:6,}  {kind}{', cannot be used' if unusable else ', used'}")
     for suffix, count in report.other_files.items():
         print(f"  {count:6,}  {suffix}, not read")
+    _print_duplicates(report.duplicates)
     if report.refusal is not None:
         print(f"Training cannot use this {'table' if is_table(name) else 'folder'}: {report.refusal}")
-    return 1 if report.num_unusable or report.refusal is not None else 0
+    return 1 if report.num_unusable or report.num_contradictory or report.refusal is not None else 0
+
+
+def _print_duplicates(groups: "Sequence[DuplicateGroup]") -> None:
+    """Prints each group with its files, and how many groups there are of what kind."""
+    for group in groups:
+        kind = "identical" if group.is_identical else "nearly identical"
+        crossed = {"splits": group.splits, "classes": group.classes}
+        where = "".join(f", in {len(names)} {what}" for what, names in crossed.items() if len(names) > 1)
+        print(f"{kind}{where}:")
+        for image in group.images:
+            place = ", ".join(filter(None, (image.split, image.class_name)))
+            print(f"  {format_value(image.path)}{f' ({place})' if place else ''}")
+    for count, what in (
+        (sum(group.is_identical for group in groups), "groups of identical images"),
+        (sum(not group.is_identical for group in groups), "groups of nearly identical images"),
+        (
+            sum(len(group.splits) > 1 for group in groups),
+            "groups in two splits or more: the figure of one is too good; keep one image of each",
+        ),
+        (
+            sum(group.is_contradictory for group in groups),
+            "groups of identical images in two classes, of which one is wrong",
+        ),
+    ):
+        if count:
+            print(f"  {count:6,}  {what}")
 
 
 def _validate_folder(folder: str, threads: int | None, options: DataOptions) -> "ValidationReport":

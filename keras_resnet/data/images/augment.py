@@ -5,6 +5,7 @@ it.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -23,6 +24,7 @@ _ATTEMPTS = 10
 SCALE_JITTER_UNIFORMS = 4
 CROP_FLIP_UNIFORMS = 3
 RESIZED_CROP_UNIFORMS = 2 * _ATTEMPTS + 3
+TURN_UNIFORMS = 2
 
 # Krizhevsky et al. 2012, section 4.1: standard deviations, in gray levels, along the principal components of
 # ImageNet's RGB values, as published with cuda-convnet; each is multiplied by a normal number of this
@@ -164,6 +166,42 @@ def random_crop_flip(
     padded = tf.reshape(tf.broadcast_to(fill, [height, width, channels]), [height, width * channels])
     crops = tf.reshape(crops, [-1, height, width * channels])
     return tf.reshape((crops - padded) * inside + padded, tf.shape(images))
+
+
+def random_turn(images: tf.Tensor, uniforms: tf.Tensor, *, vflip: bool, rotate90: bool) -> tf.Tensor:
+    """Flips half of the images top to bottom, and turns each by 0, 90, 180 or 270 degrees.
+
+    Shapes: (N, S, S, C) -> (N, S, S, C).
+
+    Args:
+        uniforms: (N, 2) numbers of 0..1: turns, flip.
+        vflip: whether images are flipped.
+        rotate90: whether images are turned, counterclockwise.
+    """
+    if vflip:
+        flipped = tf.cast(uniforms[:, 1] < 0.5, tf.int32)
+        images = by_group(images, flipped, [lambda some, _: some, lambda some, _: tf.reverse(some, [1])])
+    if rotate90:
+        turns = tf.cast(uniforms[:, 0] * 4, tf.int32)
+        turned = [lambda some, _, times=times: tf.image.rot90(some, times) for times in range(4)]
+        images = by_group(images, turns, turned)
+    return images
+
+
+def by_group(
+    images: tf.Tensor, groups: tf.Tensor, functions: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
+) -> tf.Tensor:
+    """Applies to each image of a batch the function of its group; computes none for other images.
+
+    Shapes: (N, H, W, C), (N,) int32 -> (N, H, W, C).
+
+    Args:
+        functions: take some of the images and their places in the batch, and return as many images of this
+            shape; also for none.
+    """
+    rows = tf.dynamic_partition(tf.range(tf.shape(images)[0]), groups, len(functions))
+    parts = [function(tf.gather(images, some), some) for function, some in zip(functions, rows, strict=True)]
+    return tf.reshape(tf.dynamic_stitch(rows, parts), tf.shape(images))
 
 
 def _float(shape: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,8 @@ from keras_resnet.data.dataset import MAX_PIXELS
 from keras_resnet.data.images.exif import jpeg_orientation
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+# Modes of images that count as gray: a dataset of these alone has one channel.
+GRAY_MODES = ("1", "L", "I;16")
 # What Pillow raises where a file is damaged.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 # What turns an image upright, by its EXIF orientation.

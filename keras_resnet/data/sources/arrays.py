@@ -77,7 +77,10 @@ def from_arrays(
 def split_from_arrays(name: str, images: np.ndarray, labels: np.ndarray) -> Split:
     """Makes a split of images (N, H, W, C) uint8 and labels (N,)."""
 
-    return Split(name, len(images), ArrayReader(images, labels), lambda index: f"image {index} of {name}")
+    def describe(index: int) -> str:
+        return f"image {index} of {name}"
+
+    return Split(name, len(images), ArrayReader(images, labels), describe, labels=labels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

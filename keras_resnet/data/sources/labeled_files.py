@@ -54,7 +54,10 @@ def split_of_files(name: str, files: Sequence[LabeledFile], num_labels: int | No
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    return Split(name, len(paths), read, lambda index: paths[index].decode(errors="backslashreplace"))
+    def describe(index: int) -> str:
+        return paths[index].decode(errors="backslashreplace")
+
+    return Split(name, len(paths), read, describe, tuple(paths), labels)
 
 
 def _vectors(files: Sequence[LabeledFile], num_labels: int) -> np.ndarray:
@@ -72,6 +75,8 @@ def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
     """
     import PIL.Image
 
+    from keras_resnet.data.images.pixels import GRAY_MODES
+
     sizes, modes = set(), set()
     for path, _, _ in files[:: -(-len(files) // _MAX_HEADERS)]:
         try:
@@ -84,7 +89,7 @@ def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
             continue  # undecodable files are left to `DecodeErrors`
     width, height = sizes.pop() if len(sizes) == 1 else (None, None)
-    return height, width, 1 if modes and modes <= {"1", "L", "I;16"} else 3
+    return height, width, 1 if modes and modes <= set(GRAY_MODES) else 3
 
 
 def missing_classes(files: Sequence[LabeledFile], class_names: Sequence[str]) -> list[str]:

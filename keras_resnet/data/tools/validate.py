@@ -1,4 +1,4 @@
-"""Finds the files of a folder or table that training cannot use, or would use otherwise than expected."""
+"""Finds images of a folder or table that training cannot use, uses otherwise than expected, or has twice."""
 
 import collections
 import concurrent.futures
@@ -9,17 +9,20 @@ import logging
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import PIL.Image
 
 from keras_resnet._utils.progress import ProgressLogger
-from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels
+from keras_resnet.data.images.pixels import DAMAGE, open_image, to_channels, turn_of
 from keras_resnet.data.sources.folder_listing import list_folder
 from keras_resnet.data.sources.image_files import FORMATS, find_images, no_images
+from keras_resnet.data.sources.labeled_files import LabeledFile
 from keras_resnet.data.sources.table import divide
 from keras_resnet.data.sources.table_columns import TableColumns
 from keras_resnet.data.sources.table_rows import read_table
+from keras_resnet.data.tools.duplicates import Duplicate, DuplicateGroup, Sketch, find_groups, sketch
 from keras_resnet.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class ValidationReport:
         issues: of all rows and files, in their order.
         other_files: number of files that training does not read, by suffix or by what they are.
         refusal: why it cannot be trained on, whatever its files are; None where it can be.
+        duplicates: groups of images that are the same picture, in the order of the files.
     """
 
     num_files: int
@@ -64,6 +68,20 @@ class ValidationReport:
     issues: tuple[Issue, ...]
     other_files: dict[str, int]
     refusal: str | None = None
+    duplicates: tuple[DuplicateGroup, ...] = ()
+
+    @property
+    def num_contradictory(self) -> int:
+        """Number of groups in which identical pixels are in two classes."""
+        return sum(group.is_contradictory for group in self.duplicates)
+
+
+class _File(NamedTuple):
+    """A file, and its split and class where the folder has clear ones."""
+
+    path: pathlib.Path
+    split: str | None = None
+    class_name: str | None = None
 
 
 def validate_folder(
@@ -72,6 +90,8 @@ def validate_folder(
     on_issue: Callable[[Issue], None] = lambda issue: None,
 ) -> ValidationReport:
     """Reads and decodes every image of a folder: those that training uses, or all where it cannot use it.
+
+    Images that are the same picture, encoded or scaled differently, are found among all of them.
 
     Args:
         threads: number of threads that read files in parallel; by default one for each core.
@@ -83,8 +103,10 @@ def validate_folder(
     if not os.path.isdir(folder):
         raise UserError("is not a folder; use the one that holds the class folders.", value=folder)
     files, others, refusal = _files(folder)
-    issues, unusable = _check_files(files, threads, on_issue)
-    return ValidationReport(len(files), unusable, tuple(issues), dict(others.most_common()), refusal)
+    issues, unusable, duplicates = _check_files(files, threads, on_issue)
+    return ValidationReport(
+        len(files), unusable, tuple(issues), dict(others.most_common()), refusal, duplicates
+    )
 
 
 def validate_table(
@@ -109,31 +131,34 @@ def validate_table(
     path = pathlib.Path(table)
     folder = None if images_dir is None else os.fspath(images_dir)
     rows = read_table(os.fspath(table), columns or TableColumns(), folder)
+    files, refusal = [_File(pathlib.Path(entry.path)) for entry in rows.entries], None
     try:
-        divide(rows, _VALIDATION_FRACTION)
-        refusal = None
+        class_names, splits, _ = divide(rows, _VALIDATION_FRACTION)
     except UserError as error:
         refusal = error.reason
+    else:
+        files = _placed(splits, class_names)
     issues = [Issue(path, fault.kind, True, str(fault)) for fault in rows.faults]
     issues += [
         Issue(path, "repeated", False, f"row {row:,}: as row {first:,}") for row, first in rows.repeated
     ]
     for issue in issues:
         on_issue(issue)
-    files = [pathlib.Path(entry.path) for entry in rows.entries]
-    found, unusable = _check_files(files, threads, on_issue)
+    found, unusable, duplicates = _check_files(files, threads, on_issue)
     num_faults = len({row for fault in rows.faults for row in fault.rows})
     others = {"test images without a label": rows.unlabeled} if rows.unlabeled else {}
     return ValidationReport(
-        len(files) + num_faults, unusable + num_faults, (*issues, *found), others, refusal
+        len(files) + num_faults, unusable + num_faults, (*issues, *found), others, refusal, duplicates
     )
 
 
 def _check_files(
-    files: Sequence[pathlib.Path], threads: int | None, on_issue: Callable[[Issue], None]
-) -> tuple[list[Issue], int]:
-    """Returns the issues of files, and how many of the files are unusable."""
+    files: Sequence[_File], threads: int | None, on_issue: Callable[[Issue], None]
+) -> tuple[list[Issue], int, tuple[DuplicateGroup, ...]]:
+    """Returns the issues of files, how many of the files are unusable, and which are the same picture."""
     issues, unusable = [], 0
+    sketched: list[_File] = []
+    sketches: list[Sketch] = []
     progress = ProgressLogger(len(files), log=_LOG.info, unit="files")
     with (
         # Pillow's warnings, about sizes and palettes, would come between the lines of the report.
@@ -141,16 +166,24 @@ def _check_files(
         # Threads, in which Pillow decodes in parallel: a notebook that runs TensorFlow must not fork.
         concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
-        for found in pool.map(find_issues, files):
+        paths = [file.path for file in files]
+        for file, (found, drawn) in zip(files, pool.map(_examine, paths), strict=True):
             for issue in found:
                 issues.append(issue)
                 on_issue(issue)
             unusable += any(issue.unusable for issue in found)
+            if drawn is not None:
+                sketched.append(file)
+                sketches.append(drawn)
             progress.add(1)
-    return issues, unusable
+    duplicates = tuple(
+        DuplicateGroup(tuple(Duplicate(*sketched[index], version) for index, version in group))
+        for group in find_groups(sketches)
+    )
+    return issues, unusable, duplicates
 
 
-def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.Counter[str], str | None]:
+def _files(folder: str | os.PathLike) -> tuple[list[_File], collections.Counter[str], str | None]:
     """Returns the images, the number of other files by what they are, and why training refuses the folder."""
     try:
         listing = list_folder(os.fspath(folder), _VALIDATION_FRACTION, require_disjoint=True)
@@ -158,12 +191,25 @@ def _files(folder: str | os.PathLike) -> tuple[list[pathlib.Path], collections.C
         found = find_images(pathlib.Path(folder))
         if not found.images:
             raise UserError(no_images(found.unread), value=folder) from error
-        return [image.path for image in found.images], found.unread, error.reason
-    return sorted(file.path for file in listing.files), listing.unread, None
+        return [_File(image.path) for image in found.images], found.unread, error.reason
+    return sorted(_placed(listing.splits, listing.class_names)), listing.unread, None
+
+
+def _placed(splits: Mapping[str, Sequence[LabeledFile]], class_names: Sequence[str]) -> list[_File]:
+    return [
+        _File(file.path, role, ", ".join(class_names[label] for label in file.labels))
+        for role, split in splits.items()
+        for file in split
+    ]
 
 
 def find_issues(path: pathlib.Path) -> list[Issue]:
     """Returns everything unusual about one file, which is read and decoded completely."""
+    return _examine(path)[0]
+
+
+def _examine(path: pathlib.Path) -> tuple[list[Issue], Sketch | None]:
+    """Returns everything unusual about one file, and the sketch of its image where there is one."""
 
     def issue(kind, detail, unusable=False):
         return Issue(path, kind, unusable, detail)
@@ -171,15 +217,15 @@ def find_issues(path: pathlib.Path) -> list[Issue]:
     try:
         contents = path.read_bytes()
     except OSError as error:
-        return [issue("unreadable", error.strerror or str(error), unusable=True)]
+        return [issue("unreadable", error.strerror or str(error), unusable=True)], None
     if not contents:
-        return [issue("empty", "the file has no content", unusable=True)]
+        return [issue("empty", "the file has no content", unusable=True)], None
     try:
         with open_image(contents) as picture:
-            return _check_image(picture, path.suffix.lower(), issue)
+            return _check_image(picture, turn_of(picture, contents), path.suffix.lower(), issue)
     except ValueError as error:
         kind, reason = _why_unusable(contents, error)
-        return [issue(kind, reason, unusable=True)]
+        return [issue(kind, reason, unusable=True)], None
 
 
 def _why_unusable(contents, error):
@@ -194,13 +240,13 @@ def _why_unusable(contents, error):
     return "truncated" if "truncated" in reason or isinstance(cause, EOFError) else "unreadable", reason
 
 
-def _check_image(picture, suffix, issue):
+def _check_image(picture, turn, suffix, issue):
     found = []
     if suffix not in _NAMES[picture.format]:
         found.append(issue("misnamed", f"it is a {picture.format} file"))
     picture.load()
-    if picture.mode not in ("L", "RGB"):
-        to_channels(picture, 3)
+    # Before the frames are counted, which moves to the last one.
+    drawn = sketch(to_channels(picture if turn is None else picture.transpose(turn), 3))
     frames = _frames(picture)
     if frames != 1 and picture.format != "MPO":
         found.append(issue("animated", f"{frames or 'damaged'} frames, of which the first is used"))
@@ -208,7 +254,7 @@ def _check_image(picture, suffix, issue):
         found.append(issue("CMYK", "it becomes RGB"))
     if picture.mode.startswith("I"):
         found.append(issue("16-bit", "it becomes 8-bit"))
-    return found
+    return found, drawn
 
 
 def _frames(picture):

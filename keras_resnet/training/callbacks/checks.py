@@ -7,14 +7,18 @@ import keras
 
 from keras_resnet.errors import UserError
 from keras_resnet.training.callbacks.progress import LineLogger, ProgressBar
+from keras_resnet.training.class_metrics import CLASS_METRICS
 
 # Callbacks of Keras that need what only `fit` has, and what does their work here.
 _REFUSED = {
     keras.callbacks.BackupAndRestore: "checkpoints keep the whole state, and `train` resumes from them",
     keras.callbacks.SwapEMAWeights: "the recipe's ema_decay averages the weights",
 }
-# What is better when it is less: Keras knows this of the loss only.
-_MINIMIZED = ("error", "val_error", "loss", "val_loss")
+# What is better when it is less, or more: Keras knows this of the loss only.
+_MODES = {
+    **dict.fromkeys(("error", "val_error", "loss", "val_loss"), "min"),
+    **{f"val_{name}": "max" for name in CLASS_METRICS},
+}
 
 # What shows the numbers of a step and nothing else.
 _READ_LOGS = (ProgressBar, LineLogger)
@@ -31,7 +35,7 @@ def check_callbacks(callbacks: Any, metrics: Collection[str]) -> list[keras.call
         UserError: one is no callback, needs what only Keras' `fit` has, or monitors what is not measured.
     """
     flat = keras.tree.flatten(callbacks)
-    logged = (*metrics, *(f"val_{name}" for name in metrics), "learning_rate")
+    logged = (*metrics, *(f"val_{name}" for name in (*metrics, *CLASS_METRICS)), "learning_rate")
     for callback in flat:
         if not isinstance(callback, keras.callbacks.Callback):
             raise UserError(
@@ -71,8 +75,8 @@ def _check_monitor(callback: Any, logged: Sequence[str]) -> None:
             "its monitor, or measure yours by metrics of training.train.",
             parameter="callbacks",
         )
-    if callback.mode == "auto" and monitor in _MINIMIZED:
-        callback.mode = "min"
+    if callback.mode == "auto":
+        callback.mode = _MODES.get(monitor, "auto")
     if callback.mode == "auto":
         raise UserError(
             f"{kind} monitors {monitor!r} without saying whether less or more of it is better; give it "

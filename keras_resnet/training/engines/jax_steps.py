@@ -15,14 +15,13 @@ from keras_resnet.errors import UserError
 from keras_resnet.models.head import LOGITS, MULTI_LABEL, SIGMOID, linear_head, logits_tensor
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
-from keras_resnet.training.distillation import class_scores
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
+    class_counts,
     class_probabilities,
     reported_losses,
     sums,
-    training_losses,
 )
 from keras_resnet.training.recipes import Recipe
 
@@ -176,10 +175,8 @@ class JaxSteps(StepFunctions):
 
         def loss_of(weights, state, x, y):
             outputs, logits, state = self._call(weights, state, x, training=True)
-            losses = training_losses(y, outputs, logits, self._head)
-            if self._distillation:
-                scores = class_scores(outputs, logits, self._head)
-                losses = self._distillation.losses(losses, scores, self._teacher_scores(teacher, x))
+            taught = self._teacher_scores(teacher, x) if self._distillation else None
+            losses = self._losses(y, outputs, logits, taught)
             probabilities = class_probabilities(outputs, logits, self._head)
             total = sums(losses, y, probabilities, jnp.ones(len(y), "float32"), self._metrics, self._head)
             return jnp.sum(losses) / num_images * scale, (state, total)
@@ -268,7 +265,8 @@ class JaxSteps(StepFunctions):
         outputs, logits, _ = self._call(weights, state, images, training=False)
         probabilities = class_probabilities(outputs, logits, self._head)
         losses = reported_losses(labels, outputs, logits, self._head)
-        return sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
+        total = sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
+        return jnp.concatenate([total, class_counts(labels, probabilities, sample_weight, self._head)])
 
     def _call(self, weights, state, images, training):
         """Returns the outputs, the logits behind them where they are known, and the new state."""

@@ -8,11 +8,11 @@ import keras
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
-from keras_resnet.models.head import MULTI_LABEL, find_head
+from keras_resnet.models.head import MULTI_LABEL, count_classes, find_head
 from keras_resnet.training.averages import ExponentialMovingAverage
 from keras_resnet.training.blockwise import BlockwiseModel
-from keras_resnet.training.distillation import Distillation
-from keras_resnet.training.measures import Metric, metric_names
+from keras_resnet.training.distillation import Distillation, class_scores
+from keras_resnet.training.measures import Metric, image_weights, metric_names, training_losses
 from keras_resnet.training.optimizer import CoupledSGD
 from keras_resnet.training.recipes import Recipe
 
@@ -37,9 +37,11 @@ class StepFunctions(abc.ABC):
             instead of keeping them: about 1.3 times the work, and a fraction of the memory. "batch_norm":
             every block recomputes all of them but those of convolutions, as TensorFlow does in any case.
         distillation: a teacher whose probabilities are learned besides the labels.
+        class_weight: how often the loss of a training image of each class counts, (classes,).
 
     Raises:
-        UserError: the recipe unfreezes a stage that the model does not have, or the model is no classifier.
+        UserError: the recipe unfreezes a stage that the model does not have, the model is no classifier, or
+            has another number of classes than there are weights.
     """
 
     def __init__(
@@ -52,15 +54,23 @@ class StepFunctions(abc.ABC):
         jit_compile: bool = False,
         rematerialize: Collection[str] = (),
         distillation: Distillation | None = None,
+        class_weight: Sequence[float] | None = None,
     ):
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
         self._head = find_head(model)
         if self._head == MULTI_LABEL:
-            _check_multi_label(recipe)
+            _check_multi_label(recipe, class_weight)
         self._distillation = distillation
         self._teacher = None if distillation is None else BlockwiseModel(distillation.teacher)
+        if class_weight is not None and len(class_weight) != count_classes(model):
+            raise UserError(
+                f"must have a number for each of the {count_classes(model)} classes.",
+                parameter="class_weight",
+                value=class_weight,
+            )
+        self._class_weight = class_weight
         check_unfreeze(model, recipe)
         if recipe.unfreeze:
             freeze(model, recipe.unfreeze[-1][0])
@@ -127,7 +137,9 @@ class StepFunctions(abc.ABC):
 
     @abc.abstractmethod
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
-        """Returns the same sums, without the flags, of a batch that is not trained on.
+        """Returns the same sums, without the flags, of a batch that is not trained on, and counts of classes.
+
+        The counts are those of `measures.class_counts`, (3 * classes,), after the number of images.
 
         Args:
             images, labels: as in `train_step`.
@@ -141,6 +153,11 @@ class StepFunctions(abc.ABC):
         """Trains from this stage on, and freezes what comes before it, from the next step on."""
         freeze(self._model, stage)
         self._build()
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the model ends in a sigmoid for each of several labels an image."""
+        return self._head == MULTI_LABEL
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,6 +176,21 @@ class StepFunctions(abc.ABC):
             for group, variables in groups.items()
             for number, variable in enumerate(variables)
         }
+
+    def _losses(self, labels: Any, outputs: Any, logits: Any, teacher_scores: Any = None) -> Any:
+        """Returns the loss of each image that is trained on, (N,).
+
+        Args:
+            labels, outputs, logits: as of `measures.training_losses`.
+            teacher_scores: of the same images, where there is a teacher.
+        """
+        losses = training_losses(labels, outputs, logits, self._head)
+        if self._distillation:
+            scores = class_scores(outputs, logits, self._head)
+            losses = self._distillation.losses(losses, scores, teacher_scores)
+        if self._class_weight is None:
+            return losses
+        return losses * keras.ops.cast(image_weights(labels, self._class_weight), losses.dtype)
 
     def _changing_state(self) -> list[keras.Variable]:
         """Returns what a step changes besides the trained weights.
@@ -197,8 +229,14 @@ def check_unfreeze(model: keras.Model, recipe: Recipe) -> None:
             )
 
 
-def _check_multi_label(recipe: Recipe) -> None:
+def _check_multi_label(recipe: Recipe, class_weight: Sequence[float] | None) -> None:
     """Refuses what is not defined for several labels an image."""
+    if class_weight is not None:
+        raise UserError(
+            "counts images by their class, and a model of several labels an image has none; leave it out.",
+            parameter="class_weight",
+            value=class_weight,
+        )
     if recipe.warmup_error:
         raise UserError(
             "is a top-1 error, which models of several labels an image do not have; use 0, or warmup_epochs.",

@@ -10,14 +10,13 @@ import tensorflow as tf
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
 from keras_resnet.training.cluster import WorkerInfo
-from keras_resnet.training.distillation import class_scores
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
+    class_counts,
     class_probabilities,
     logits_of,
     reported_losses,
     sums,
-    training_losses,
 )
 from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.strategy import (
@@ -92,7 +91,7 @@ class TensorFlowSteps(StepFunctions):
         return iter(batches)  # tf.data does so by itself
 
     def test_step(self, images: Any, labels: Any, sample_weight: Any) -> list[float]:
-        return self._on_replicas(self._test, images, labels, sample_weight)[:-1]
+        return self._on_replicas(self._test, images, labels, sample_weight)
 
     def _on_replicas(self, function, *tensors):
         replicas = local_replicas(self._strategy)
@@ -133,11 +132,10 @@ class TensorFlowSteps(StepFunctions):
                 tape.watch([variable.value for variable in variables])
                 outputs = self.trained(x, training=True)
                 logits = logits_of(outputs, self._head)
-                losses = training_losses(y, outputs, logits, self._head)
+                taught = None
                 if self._distillation and self._teacher:
-                    scores = class_scores(outputs, logits, self._head)
-                    taught = self._distillation.scores(self._teacher(x, training=False))
-                    losses = self._distillation.losses(losses, scores, tf.stop_gradient(taught))
+                    taught = tf.stop_gradient(self._distillation.scores(self._teacher(x, training=False)))
+                losses = self._losses(y, outputs, logits, taught)
                 loss = tf.reduce_sum(losses) / tf.cast(all_images, losses.dtype)
                 if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                     loss = self.optimizer.scale_loss(loss)
@@ -190,7 +188,8 @@ class TensorFlowSteps(StepFunctions):
         probabilities = class_probabilities(outputs, logits, self._head)
         losses = reported_losses(labels, outputs, logits, self._head)
         total = sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
-        return tf.concat([total, [0.0]], axis=0)
+        counts = class_counts(labels, probabilities, sample_weight, self._head)
+        return tf.concat([total, counts], axis=0)
 
     def _make_averages(self, decay: float) -> ExponentialMovingAverage:
         weights = [weight for weight in self.trained.variables if "float" in weight.dtype]

@@ -127,6 +127,41 @@ def test_recomputed_batch_norm_keeps_half_and_has_the_same_gradients():
     assert process.returncode == 0, process.stderr[-3000:]
 
 
+def test_the_best_epoch_is_restored_with_averages_and_class_weights(tmp_path):
+    """Also by a call that finds the training done."""
+    script = f"""
+        import keras
+        import numpy as np
+        from keras_resnet.training import Checkpoints, Recipe, train
+
+        random = np.random.default_rng(0)
+        x = random.normal(size=(256, 4)).astype("float32")
+        y = (x[:, 0] + 0.5 * random.normal(size=256) > 0).astype("int64")
+        recipe = Recipe("this test", 16, epochs=8, learning_rate=0.1, patience=100, ema_decay=0.5)
+        # Down the gradient for three epochs, and then up.
+        rates = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 if epoch < 3 else -1.0)
+        for _ in range(2):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+            state = train(
+                model, (x[:64], y[:64]), (x[64:], y[64:]), recipe, callbacks=[rates], class_weight=(1.0, 1.5),
+                checkpoints=Checkpoints({str(tmp_path)!r}), restore_best=True, stop_after=3,
+            )
+            errors = state.history["val_error"]
+            assert 1 < state.epoch < len(errors) == state.epoch + 3, state
+            wrong = model.predict(x[64:], verbose=0).argmax(axis=1) != y[64:]
+            assert abs(wrong.mean() - min(errors)) < 1e-6 < errors[-1] - min(errors), state
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+
+
 def test_arrays_need_no_tensorflow():
     """Where it is not installed."""
     script = """
@@ -181,8 +216,9 @@ def test_arrays_need_no_tensorflow():
         ((), FINETUNE),
         (("--rematerialize=conv2,conv3",), CALM),
         (("--rematerialize=batch_norm",), CALM),
+        (("--class_weight=[0.5,2,1,1,1,1,1,1,1,3]",), {**MODERN, **CALM}),
     ],
-    ids=["plateau", "modern", "finetune", "rematerialized", "batch_norm"],
+    ids=["plateau", "modern", "finetune", "rematerialized", "batch_norm", "class-weights"],
 )
 def test_losses_are_those_of_tensorflow(train, flags, fields):
     flags = ("--depth=20", "--steps=50", *flags)
