@@ -38,7 +38,8 @@ class MultiLabelScores:
         images: number of them.
         mean_average_precision: mean of the labels' average precisions (mAP, macro), 0..1, without labels that
             no image has; NaN where no image has any.
-        macro_f1: mean of the labels' F1 at their thresholds, 0..1.
+        macro_f1: mean of the labels' F1 at their thresholds, 0..1, without labels that neither are there nor
+            are predicted; NaN where all are such.
         label_error: share of wrong labels at the thresholds, over all images and labels, 0..1.
         loss: binary cross-entropy, the mean over images and labels.
         labels: of each label, in the order of the model's outputs.
@@ -111,12 +112,13 @@ def multi_label_scores(
         _label_scores(*columns)
         for columns in zip(truth.T, probabilities.T, predicted.T, thresholds, strict=True)
     )
+    counted = [one.f1 for one, own in zip(labels, predicted.T, strict=True) if one.positives or own.any()]
     precisions = [one.average_precision for one in labels if one.average_precision is not None]
     own = np.where(truth, probabilities, 1 - probabilities).astype("float64")
     return MultiLabelScores(
         images=len(truth),
         mean_average_precision=float(np.mean(precisions)) if precisions else float("nan"),
-        macro_f1=float(np.mean([one.f1 for one in labels])),
+        macro_f1=float(np.mean(counted)) if counted else float("nan"),
         label_error=float(np.mean(predicted != truth)),
         loss=float(-np.log(np.maximum(own, MIN_PROBABILITY)).mean()),
         labels=labels,
