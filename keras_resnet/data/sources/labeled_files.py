@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from keras_resnet.data.dataset import Split, shuffled_indices
 from keras_resnet.data.sources.image_files import Identity
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 _LOG = logging.getLogger(__name__)
@@ -60,8 +59,10 @@ def split_of_files(name: str, files: Sequence[LabeledFile], num_labels: int | No
     return Split(name, len(paths), read, describe, tuple(paths), labels)
 
 
-def _vectors(files: Sequence[LabeledFile], num_labels: int) -> np.ndarray:
+def _vectors(files: Sequence[LabeledFile], num_labels: int) -> "np.ndarray":
     """Returns (files, num_labels) float32: 1 for each label that a file has, else 0."""
+    import numpy as np
+
     vectors = np.zeros((len(files), num_labels), "float32")
     for row, file in enumerate(files):
         vectors[row, list(file.labels)] = 1
