@@ -148,10 +148,11 @@ def test_what_a_run_of_several_labels_does_not_do_is_refused(run, table, tmp_pat
     rows = [f"{index:03}.png,digit {index % 4}\n" for index in range(40)]
     write_digit_pairs(tmp_path, 40)
     (tmp_path / "single.csv").write_text("path,label\n" + "".join(rows))
-    for refuse in (run.load_dataset, lambda path: keras_resnet.evaluate([run.path], dataset=path)):
-        with refused() as caught:
-            refuse(str(tmp_path / "single.csv"))
-        assert "label_separator" in caught.value.reason
+    with refused("dataset") as caught:
+        run.load_dataset(str(tmp_path / "single.csv"))
+    assert "label_separator" in caught.value.reason
+    with refused("models", "pairs"):
+        keras_resnet.evaluate([run.path], dataset=str(tmp_path / "single.csv"), output_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
