@@ -10,6 +10,7 @@ import importlib
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shlex
@@ -454,12 +455,14 @@ def one_backend(monkeypatch):
     ],
 )
 def test_python_runs(page, names_of, monkeypatch):
+    from keras_resnet.runs import own_images
     from keras_resnet.training import RECIPES
 
     for name in RECIPES:
         monkeypatch.setitem(
             RECIPES, name, dataclasses.replace(RECIPES[name], epochs=1, iterations=0, milestones=())
         )
+    monkeypatch.setattr(own_images, "EPOCHS", (own_images.Epochs(math.inf, 1, 1),))
     names = names_of(page)
     for block in of_language("python"):
         if block.page == page:

@@ -20,7 +20,7 @@ def _code(path):
 
 
 def test_both_exist():
-    assert [path.stem for path in NOTEBOOKS] == ["finetune", "paper"]
+    assert [path.stem for path in NOTEBOOKS] == ["own_images", "paper"]
 
 
 @each

@@ -17,6 +17,8 @@ SETTINGS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 _BACKENDS = ("tensorflow", "jax", "torch")
 # Those that train; the names of modules in training/engines.
 ENGINES = ("tensorflow", "jax")
+# Instruction sets by which TensorFlow computes bfloat16 faster than float32.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -41,6 +43,20 @@ def prepare() -> str:
         os.environ.setdefault(name, value)
     values = [f"{name}={os.environ[name]}" for name in (*SETTINGS, *_THREADS) if name in os.environ]
     return f"TensorFlow runs with {', '.join(values)} (set by the environment, or else for training)."
+
+
+def computes_bfloat16(cpuinfo: str | os.PathLike = "/proc/cpuinfo") -> bool:
+    """Returns whether this machine's processor multiplies bfloat16, as Linux describes it (x86 only).
+
+    Args:
+        cpuinfo: file of the description; other systems have none.
+    """
+    try:
+        lines = pathlib.Path(cpuinfo).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
 def require_engine() -> None:

@@ -201,6 +201,12 @@ class TestViews:
             )
 
 
+def is_squashed(dataset: Dataset) -> bool:
+    """Returns whether images are of one size, up to 64x64, and so resized as a whole instead of cropped."""
+    height, width, _ = dataset.image_shape
+    return height is not None and width is not None and max(height, width) <= MAX_SQUASH_SIZE
+
+
 def choose_transform(
     dataset: Dataset,
     *,
@@ -235,9 +241,9 @@ def choose_transform(
         UserError: `image_size` is smaller than the architecture takes, or an option does not apply to images
             that are squashed, or cropped.
     """
-    sides = [side for side in dataset.image_shape[:2] if side is not None]
-    squash = len(sides) == 2 and max(sides) <= MAX_SQUASH_SIZE
+    squash = is_squashed(dataset)
     if image_size is None:
+        sides = [side for side in dataset.image_shape[:2] if side is not None]
         size = max(*sides, smallest_size) if squash else default_size
     elif image_size < smallest_size:
         raise UserError(

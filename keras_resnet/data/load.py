@@ -137,11 +137,15 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES) and not os.path.isdir(name)
 
 
+def is_folder_or_table(name: str) -> bool:
+    """Whether a dataset's name is the path of a folder or table that exists, not a word of a catalog."""
+    path = pathlib.Path(name)
+    return name not in ("", "digits") and (path.is_dir() or (is_table(name) and path.is_file()))
+
+
 def absolute_name(name: str) -> str:
     """Returns the absolute path of a folder or table, and any other name of a dataset as it is."""
-    path = pathlib.Path(name)
-    is_path = name not in ("", "digits") and (path.is_dir() or (is_table(name) and path.is_file()))
-    return str(path.resolve()) if is_path else name
+    return str(pathlib.Path(name).resolve()) if is_folder_or_table(name) else name
 
 
 def _is_file(name: str) -> bool:

@@ -20,7 +20,8 @@ class ArchitectureOptions:
     depth: int | None = option(
         None,
         "Number of weighted layers: 18, 34, 50, 101 or 152 (ImageNet), or 6n+2 (CIFAR: 20, 32, 44, 56, 110). "
-        "Default: 20, or the depth of the weights.",
+        "Default: the depth of the weights; 18 for a folder or table of images larger than 64x64 or of "
+        "several sizes; 20 otherwise.",
         "int",
         group=ARCHITECTURE,
     )
@@ -52,14 +53,17 @@ class ArchitectureOptions:
     def __post_init__(self):
         check_options(self)
 
-    def resolve(self) -> Architecture:
+    def resolve(self, default_depth: int = DEFAULT_DEPTH) -> Architecture:
         """The architecture.
+
+        Args:
+            default_depth: of it where `depth` is None.
 
         Raises:
             UserError: there is none; the error names the field.
         """
         return get_architecture(
-            DEFAULT_DEPTH if self.depth is None else self.depth,
+            default_depth if self.depth is None else self.depth,
             family=self.family,
             plain=bool(self.plain),
             shortcut=self.shortcut,

@@ -77,6 +77,8 @@ class CardInfo:
         test_error: top-1 error on `test`, 0..1; None where there is none.
         initial_weights: the weights that training started from, as text; empty for random ones.
         grow_from: the run whose deepened model training started from, as text; empty for none.
+        teacher: the network whose probabilities were learned besides the labels, as text; empty for none.
+        train_size: side in pixels of the training crops, where they are smaller than what the model takes.
         precise_bn: number of training images that the batch-norm statistics were computed over after
             training; None for moving averages.
         epoch: that the weights are of, counted from 1; None where that is not known.
@@ -109,7 +111,9 @@ class CardInfo:
     test_error: float | None = None
     initial_weights: str = ""
     grow_from: str = ""
+    teacher: str = ""
     precise_bn: int | None = None
+    train_size: int | None = None
     optional_augmentations: tuple[str, ...] = ()
     epoch: int | None = None
     epochs: int | None = None
@@ -304,6 +308,8 @@ def _changes(info: CardInfo) -> dict[str, str]:
         rows["Grown from"] = (
             f"{info.grow_from}, trained on the same images; added blocks started as the identity"
         )
+    if info.teacher:
+        rows["Teacher"] = info.teacher
     if info.precise_bn:
         rows["Batch-norm statistics"] = (
             f"of {info.precise_bn:,} training images together, computed after training"
@@ -317,8 +323,11 @@ def _augmentation(info: CardInfo) -> str:
     elif info.augmentation == "random_resized_crop":
         crops = "random rectangles of 8% to 100% of the area"
     else:
-        lighting = ", with random lighting" if info.spec.channels == 3 else ""
-        crops = f"random squares at random scales{lighting}"
+        crops = "random squares at random scales"
+    if info.train_size:
+        crops += f", resized to {info.train_size} pixels"
+    if info.augmentation == "paper" and info.spec.crop_mode != "squash" and info.spec.channels == 3:
+        crops += ", with random lighting"
     flips = ["flipped horizontally"] if info.hflip else []
     flips += [_OPTIONAL[name] for name in info.optional_augmentations]
     batch_augment = dataclasses.asdict(info.recipe.batch_augment)

@@ -1,5 +1,8 @@
 """What the card of a run says, from its record."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from keras_resnet.data.input_spec import OPTIONAL_AUGMENTATIONS
 from keras_resnet.errors import UserError
 from keras_resnet.runs.card import CardInfo, SplitInfo
@@ -57,6 +60,8 @@ def card_info(record: RunRecord) -> CardInfo:
             initial_weights=initial_weights or "",
             # The fingerprint begins with the architecture's name.
             grow_from=grow_from.split()[0] if grow_from else "",
+            train_size=inputs.get("train_size"),
+            teacher=_describe_teacher(record.settings.get("teacher")),
             precise_bn=training["precise_bn"],
             epoch=results.get("epoch"),
             epochs=results.get("epochs"),
@@ -77,3 +82,12 @@ def card_info(record: RunRecord) -> CardInfo:
             f"lacks {error.args[0]}: the run is of another version; train again with this one.",
             value=record.path,
         ) from error
+
+
+def _describe_teacher(settings: Mapping[str, Any] | None) -> str:
+    if settings is None:
+        return ""
+    return (
+        f"{settings['fingerprint'].split()[0]}, whose probabilities have a share of {settings['share']:g} in "
+        f"the loss, at temperature {settings['temperature']:g} (Hinton et al. 2015)"
+    )

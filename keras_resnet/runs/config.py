@@ -84,7 +84,8 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
     )
     recipe: str | Recipe | None = option(
         None,
-        "How the model is trained. Default: digits for the digits dataset, plateau otherwise.",
+        "How the model is trained. Default: for a folder or table modern, or finetune with weights, with "
+        "epochs by the number of images; digits for the digits dataset; plateau otherwise.",
         choices=tuple(RECIPES),
         group=RECIPE,
         objects=Recipe,

@@ -8,6 +8,7 @@ from keras_resnet._utils.environment import prepare_training
 from keras_resnet.runs.class_weight import class_weights
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.options import make_config
+from keras_resnet.runs.precision import log_fast_bfloat16
 from keras_resnet.runs.resolve import resolve
 from keras_resnet.training.recipes import Recipe
 
@@ -33,6 +34,7 @@ class Plan:
         gradient_accumulation_steps: parts of a device's share of a batch.
         steps_per_epoch, steps, epochs: of the training.
         memory: bytes a step needs on a device, estimated, without TensorFlow itself.
+        export_epoch: "best" or "last": whose weights would be exported.
         train_seconds, validation_seconds: estimated from a few measured steps.
     """
 
@@ -55,6 +57,7 @@ class Plan:
     steps: int
     epochs: int
     memory: int
+    export_epoch: str
     train_seconds: float
     validation_seconds: float
 
@@ -76,6 +79,7 @@ class Plan:
             "batch": estimates.describe_batch(recipe, self.replicas, self.gradient_accumulation_steps),
             "learning rate": estimates.describe_schedule(recipe, per_epoch),
             "unfreezing": estimates.describe_unfreezing(recipe, per_epoch),
+            "exported": f"the {self.export_epoch} epoch",
             "weight decay": f"{recipe.weight_decay:g} on {recipe.weight_decay_on}",
             "memory": f"about {self.memory / 2**30:.2f} GiB per device, without TensorFlow itself",
             "time": estimates.describe_time(self.train_seconds, self.validation_seconds),
@@ -104,6 +108,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
     from keras_resnet.training.input import EvaluationData, data_for_steps
 
     built = build(job)
+    log_fast_bfloat16(job.config)
     config, recipe, worker = job.config, job.recipe, built.worker
     replicas, per_epoch = built.engine.devices, built.train_data.steps_per_epoch
     epochs, steps = recipe.total_epochs(per_epoch), recipe.total_steps(per_epoch)
@@ -157,6 +162,7 @@ def dry_run(config: TrainConfig | None = None, **fields: Any) -> Plan:
         memory=estimates.estimate_memory(
             trained, recipe, images_at_once, config.rematerialize, config.jit_compile
         ),
+        export_epoch=job.export_epoch,
         train_seconds=train_seconds,
         validation_seconds=validation_seconds,
     )

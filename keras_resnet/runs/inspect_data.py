@@ -11,6 +11,7 @@ from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.data_options import DataOptions, InputOptions, dataset_label
 from keras_resnet.runs.options import make_config, option
+from keras_resnet.runs.own_images import choose_depth
 
 if TYPE_CHECKING:
     from keras_resnet.data.tools.statistics import DatasetStatistics
@@ -61,8 +62,8 @@ def inspect_data(
         UserError: there is no such dataset, or its images do not fit the architecture.
     """
     config = make_config(InspectDataConfig, config, fields)
-    architecture = config.resolve()
     found = config.load(dataset, require_disjoint=True)
+    architecture = config.resolve(choose_depth(config, found, config.image_size))
     transform = config.choose(found, architecture)
     output = pathlib.Path(config.output or f"{dataset_label(dataset)}-samples.png")
 

@@ -9,6 +9,7 @@ from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.errors import UserError
 from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.own_images import choose_recipe, is_own, log_recipe
 from keras_resnet.training.recipes import RECIPES, Recipe, default_recipe
 
 _LOG = logging.getLogger(__name__)
@@ -26,8 +27,11 @@ def resolve_recipe(config: TrainConfig, dataset: Dataset) -> tuple[str, Recipe]:
     Raises:
         UserError: two fields contradict each other, or a batch has more images than the dataset.
     """
+    is_chosen = config.recipe is None and is_own(dataset)
     if isinstance(config.recipe, Recipe):
         name, recipe = CUSTOM, config.recipe
+    elif is_chosen:
+        name, recipe = choose_recipe(dataset, has_weights=config.weights is not None)
     else:
         name = config.recipe or default_recipe(dataset.name)
         recipe = RECIPES[name]
@@ -43,6 +47,8 @@ def resolve_recipe(config: TrainConfig, dataset: Dataset) -> tuple[str, Recipe]:
     }
     if "milestones" in changes:
         changes.setdefault("schedule", "multistep")
+    if is_chosen and "patience" in changes:
+        changes.setdefault("schedule", "plateau")
     schedule = changes.get("schedule", recipe.schedule)
     if schedule != "multistep":
         changes.setdefault("milestones", ())
@@ -59,8 +65,13 @@ def resolve_recipe(config: TrainConfig, dataset: Dataset) -> tuple[str, Recipe]:
     recipe = dataclasses.replace(
         recipe, **changes, batch_augment=dataclasses.replace(recipe.batch_augment, **augment)
     )
+    full = recipe
     if "batch_size" not in changes:
         recipe = _for_few_images(recipe, dataset, keep_rate="learning_rate" in changes)
+    if is_chosen:
+        log_recipe(dataset, name, recipe, has_weights=config.weights is not None)
+    elif recipe != full:
+        _log_smaller_batches(dataset, full, recipe)
     if recipe.batch_size > dataset.train.size:
         raise UserError(
             f"is more than the {dataset.train.size:,} training images of {dataset.name}; use that number or "
@@ -81,13 +92,16 @@ def _for_few_images(recipe: Recipe, dataset: Dataset, *, keep_rate: bool) -> Rec
         return recipe
     size = 2 ** math.floor(math.log2(limit))
     rate = recipe.learning_rate if keep_rate else recipe.learning_rate * size / recipe.batch_size
+    return dataclasses.replace(recipe, batch_size=size, learning_rate=rate)
+
+
+def _log_smaller_batches(dataset: Dataset, full: Recipe, used: Recipe) -> None:
     _LOG.info(
         "%s has %s training images: batch_size is %s instead of %s, and learning_rate %g instead of %g.",
         dataset.name,
         f"{dataset.train.size:,}",
-        size,
-        recipe.batch_size,
-        rate,
-        recipe.learning_rate,
+        used.batch_size,
+        full.batch_size,
+        used.learning_rate,
+        full.learning_rate,
     )
-    return dataclasses.replace(recipe, batch_size=size, learning_rate=rate)

@@ -21,6 +21,7 @@ from keras_resnet.runs.data_options import dataset_label
 from keras_resnet.runs.grow import grow_fingerprint
 from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
 from keras_resnet.runs.multi_label import check_multi_label
+from keras_resnet.runs.own_images import choose_depth, is_own, log_depth
 from keras_resnet.runs.provenance import command_of, versions
 from keras_resnet.runs.recipe import resolve_recipe
 from keras_resnet.runs.record import CHECKPOINTS, RunFolder
@@ -70,11 +71,15 @@ def resolve(config: TrainConfig) -> TrainJob:
     """
     dataset = config.load(config.dataset, require_disjoint=True)
     initial = resolve_initial_weights(config, dataset)
-    architecture = initial.architecture if initial else config.architecture or config.resolve()
+    default_depth = choose_depth(config, dataset, config.image_size)
+    architecture = initial.architecture if initial else config.architecture or config.resolve(default_depth)
     _check_architecture(config, architecture)
     _check_packages(config)
     exports = config.exports()
     exports.check()
+    transform = _transform(config, dataset, architecture, initial)
+    if config.depth is None and config.architecture is None and initial is None and is_own(dataset):
+        log_depth(dataset, default_depth, transform.spec.size)
     recipe_name, recipe = resolve_recipe(config, dataset)
     recipe = _resolve_zero_gamma(config, recipe, architecture)
     if dataset.multi_label:
@@ -95,7 +100,6 @@ def resolve(config: TrainConfig) -> TrainJob:
     check_class_weight(config.class_weight, dataset)
     export_epoch = config.export_epoch or (LAST if dataset.validates_on_test else BEST)
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
-    transform = _transform(config, dataset, architecture, initial)
     teacher = resolve_teacher(config, dataset, transform)
     settings = {
         "architecture": dataclasses.asdict(architecture),

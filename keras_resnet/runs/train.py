@@ -14,6 +14,7 @@ from keras_resnet.export.config import remove_exports
 from keras_resnet.runs.class_weight import class_weights
 from keras_resnet.runs.config import BEST, RESUME, TrainConfig
 from keras_resnet.runs.options import make_config
+from keras_resnet.runs.precision import log_fast_bfloat16
 from keras_resnet.runs.record import CURVES, HISTORY, TENSORBOARD, load_finished_run
 from keras_resnet.runs.resolve import TrainJob, resolve
 from keras_resnet.runs.run import Run
@@ -133,6 +134,7 @@ def _start(job: TrainJob, built: "Built", environment: str, *, again: bool) -> N
     )
     _LOG.info("Splits: %s.", dataset.describe_roles())
     _LOG.info(environment)
+    log_fast_bfloat16(job.config)
     warn_of_leaks(dataset)
 
 

@@ -2,7 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+# Below this share of the step time, waiting for images is not worth a message.
+_MIN_WAIT = 0.1
+# From this share on, what would help is said, within an epoch after so many calls of the engine.
+_MIN_ADVICE, _CALLS_BEFORE_ADVICE = 0.25, 100
 
 
 class Throughput:
@@ -41,3 +46,31 @@ class Throughput:
     def wait_fraction(self) -> float:
         """Share of the time spent waiting, 0..1; 0 until one has been measured."""
         return self._waited / (time.perf_counter() - self._start) if self._calls > 1 else 0.0
+
+
+class Waiting:
+    """Says how long a training waits for its images and, once, what would help.
+
+    Args:
+        advice: returns what would make the images come faster; None: nobody knows.
+    """
+
+    def __init__(self, advice: Callable[[], str] | None):
+        self._advice = advice
+
+    def advice_within(self, throughput: Throughput) -> str:
+        """Returns a line for the middle of an epoch, or "" where it is too early or nothing is to be said."""
+        early = throughput.calls < _CALLS_BEFORE_ADVICE or throughput.wait_fraction < _MIN_ADVICE
+        return "" if early or self._advice is None else self._describe(throughput.wait_fraction)
+
+    def notes_after(self, throughput: Throughput) -> list[str]:
+        """Returns the lines for the end of an epoch: one or none."""
+        fraction = throughput.wait_fraction
+        return [self._describe(fraction)] if fraction >= _MIN_WAIT else []
+
+    def _describe(self, fraction: float) -> str:
+        text = f"input-bound: {fraction:.0%} of the step time is spent waiting for images"
+        if self._advice is None or fraction < _MIN_ADVICE:
+            return text
+        advice, self._advice = self._advice, None
+        return f"{text}. {advice()}"

@@ -33,12 +33,8 @@ from keras_resnet.training.recipes import Recipe
 from keras_resnet.training.schedule import LearningRate
 from keras_resnet.training.signals import Interrupted, catch_stop_signals
 from keras_resnet.training.state import TrainState
-from keras_resnet.training.throughput import Throughput
+from keras_resnet.training.throughput import Throughput, Waiting
 
-# Below this share of the step time, waiting for images is not worth a message.
-_MIN_WAIT_FRACTION = 0.1
-# From this share on, what would help is said once: after this many steps, or at the end of the epoch.
-_MIN_ADVICE_FRACTION, _STEPS_BEFORE_ADVICE = 0.25, 100
 # After a rollback the learning rate is multiplied by this.
 _ROLLBACK_FACTOR = 0.1
 _LOG = logging.getLogger(__name__)
@@ -87,7 +83,7 @@ class Trainer:
         self._stage: str | None = None  # from which on is trained
         self._batches: Iterator | None = None
         self._notes: list[str] = []
-        self._advised = False
+        self._waiting = Waiting(train_data.advice)
         schedule = LearningRate(recipe, train_data.steps_per_epoch)
         self._rate = RateControl(model, steps.optimizer, schedule, self._notes)
 
@@ -182,34 +178,19 @@ class Trainer:
                 self._record(sums)
                 logs = {**_means(self.state.sums), "learning_rate": rate, "images_per_second": speed}
                 callback_list.on_train_batch_end(self.state.step - 1 - epoch * per_epoch, logs)
-            if throughput.calls >= _STEPS_BEFORE_ADVICE and self._should_advise(throughput.wait_fraction):
-                waiting = self._describe_waiting(throughput.wait_fraction)
-                if self._worker.is_chief:
-                    _LOG.warning("%s", waiting)
+            advice = self._waiting.advice_within(throughput)
+            if advice and self._worker.is_chief:
+                _LOG.warning("%s", advice)
             if self.state.step == last or self._model.stop_training:
                 break  # saved after the validation, which belongs to the epoch
             if stop:
                 self._stop()
             if self._checkpoints is not None and self._checkpoints.due():
                 self._save()
-        wait_fraction = throughput.wait_fraction
-        if wait_fraction >= _MIN_WAIT_FRACTION:
-            self._notes.append(self._describe_waiting(wait_fraction))
+        self._notes += self._waiting.notes_after(throughput)
         self._end_epoch(epoch, rate, callback_list)
         if stop and not self.state.stopped and self.state.step < self._total_steps:
             self._stop()
-
-    def _should_advise(self, wait_fraction: float) -> bool:
-        return wait_fraction >= _MIN_ADVICE_FRACTION and not self._advised and self._data.advice is not None
-
-    def _describe_waiting(self, wait_fraction: float) -> str:
-        """Returns how long a training waits for its images and, once, what would help."""
-        text = f"input-bound: {wait_fraction:.0%} of the step time is spent waiting for images"
-        advice = self._data.advice if self._should_advise(wait_fraction) else None
-        if advice is None:
-            return text
-        self._advised = True
-        return f"{text}. {advice()}"
 
     def _end_epoch(self, epoch: int, rate: float, callback_list: keras.callbacks.CallbackList) -> None:
         """Validates, updates the history and the schedule, saves, and calls the callbacks."""

@@ -103,3 +103,22 @@ def test_and_that_of_a_keras_that_is_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", Keras)
     with refused(None, "KERAS_BACKEND=jax"):
         require_tensorflow_backend()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f avx512_bf16 amx_tile", True),
+        ("fpu amx_bf16", True),
+        ("fpu avx2 avx512f avx512_vnni", False),
+        ("", False),
+    ],
+)
+def test_processors_that_compute_bfloat16_are_known_by_their_flags(tmp_path, flags, expected):
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in a name\nflags\t\t: {flags}\n")
+    assert environment.computes_bfloat16(file) is expected
+
+
+def test_a_system_without_a_description_is_taken_for_slow(tmp_path):
+    assert environment.computes_bfloat16(tmp_path / "cpuinfo") is False

@@ -107,6 +107,10 @@ def test_a_card_says_how_images_are_prepared(spec, text, tmp_path):
             "random squares at random scales, with random lighting, flipped horizontally, flipped "
             "vertically, turned by multiples of 90 degrees, TrivialAugment",
         ),
+        (
+            {"train_size": 160, "hflip": False},
+            "random squares at random scales, resized to 160 pixels, with random lighting",
+        ),
         ({"spec": InputSpec(32), "crop_padding": 4}, "shifted by up to 4 pixel(s), flipped horizontally"),
     ],
     ids=str,
@@ -121,6 +125,7 @@ def test_a_card_has_the_facts_of_the_training(tmp_path):
         precision="bfloat16",
         initial_weights="torchvision-v2",
         grow_from="resnet18",
+        teacher="resnet50, whose probabilities",
         precise_bn=500,
         command="keras-resnet train | tee log",
     )
@@ -128,6 +133,7 @@ def test_a_card_has_the_facts_of_the_training(tmp_path):
     assert _row(card, "Training precision").startswith("mixed bfloat16;")
     assert _row(card, "Initial weights") == "torchvision-v2"
     assert _row(card, "Grown from").startswith("resnet18,")
+    assert _row(card, "Teacher") == "resnet50, whose probabilities"
     assert "500 training images" in _row(card, "Batch-norm statistics")
     assert _row(card, "Made by") == r"`keras-resnet train \| tee log`"
     plain = _card(tmp_path)
@@ -177,6 +183,7 @@ def test_the_record_of_a_run_has_all_that_its_card_says():
     )
     settings["grow_from"] = "resnet18 0123456789abcdef"
     settings["training"]["mixed_precision"] = "float16"
+    settings["teacher"] = {"fingerprint": "resnet50 0123456789ab", "temperature": 4.0, "share": 0.5}
     results = {"accuracy": 0.9, "validation_error": 0.25, "test_error": 0.1, "seconds": 185.0}
     record = RunRecord(records.CONFIG, settings, records.make_metadata("imagenet"), results)
     info = card_info(record)
@@ -195,6 +202,7 @@ def test_the_record_of_a_run_has_all_that_its_card_says():
         "",
         {},
     )
+    assert info.teacher.startswith("resnet50, whose probabilities have a share of 0.5 in the loss")
     assert (info.precision, info.grow_from, info.initial_weights) == ("float16", "resnet18", "")
     del settings["training"]["seed"]
     with pytest.raises(UserError) as caught:
