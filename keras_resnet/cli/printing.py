@@ -19,6 +19,7 @@ _FILES = {
     "model.keras": "to go on in Keras",
     "labels.txt": "class names in the order of the outputs",
     "preprocessing.json": "how images are prepared for the model",
+    "thresholds.json": "from which probability on an image has each label",
     "saved_model": "for servers; needs TensorFlow alone",
     "model.tflite": "for phones",
     "model_float16.tflite": "for phones, half the size",

@@ -42,15 +42,19 @@ class BatchAugmenter:
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Augments a batch.
 
-        Shapes: (N, H, W, C) uint8, (N,) -> (N, H, W, C) uint8, (N, classes) float32.
+        Shapes: (N, H, W, C) uint8, (N,) or multi-label (N, classes) -> (N, H, W, C) uint8, (N, classes)
+            float32.
 
         Args:
             key: two integers from which all random numbers derive.
         """
         self._seeds.start(key)
-        labels = tf.one_hot(labels, self._classes)
-        smoothing = self._settings.label_smoothing
-        labels = labels * (1 - smoothing) + smoothing / self._classes
+        smoothing, states = self._settings.label_smoothing, self._classes
+        if labels.shape.rank == 2:
+            labels, states = tf.cast(labels, tf.float32), 2  # each label is one of two classes: there or not
+        else:
+            labels = tf.one_hot(labels, self._classes)
+        labels = labels * (1 - smoothing) + smoothing / states
         if not self._image_layers and not self._mix_layers:
             return images, labels
         shape = images.shape

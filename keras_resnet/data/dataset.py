@@ -38,8 +38,9 @@ class Split:
         name: the split's name in its dataset.
         size: number of images.
         read: takes a key: None for a fixed order, or a pair of integers that alone decides the order. Returns
-            a tf.data.Dataset of (index int64, image, label int64), where the image is an encoded file (a
-            scalar string) or pixels, uint8 (H, W, C).
+            a tf.data.Dataset of (index int64, image, label), where the image is an encoded file (a scalar
+            string) or pixels, uint8 (H, W, C), and the label int64, or float32 (classes,) of 0 and 1 in a
+            multi-label dataset.
         describe: takes an index and returns where that image is stored, for messages.
         paths: file of each image, by its index, in bytes, since names may not be UTF-8; None where images are
             not files of their own.
@@ -69,6 +70,8 @@ class Dataset:
             none.
         fingerprint: hash of the content, where the name does not say which images these are; it makes a run
             another one.
+        multi_label: whether an image has any number of labels, instead of one class.
+        label_counts: of a multi-label dataset, the number of training images with each label.
     """
 
     name: str
@@ -79,6 +82,8 @@ class Dataset:
     hflip: bool
     test: Split | None = None
     fingerprint: str | None = None
+    multi_label: bool = False
+    label_counts: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -86,8 +91,14 @@ class Dataset:
         return self.image_shape[-1]
 
     def summary(self) -> str:
-        """Returns its classes and splits: "2 classes (cat, dog), 20 training, 4 validation (val) images"."""
-        named = ", ".join(self.class_names[:_MAX_NAMES])
+        """Returns its classes and splits: "2 classes (cat, dog), 20 training, 4 validation (val) images".
+
+        Of a multi-label dataset: "2 labels (cat 12, dog 14), 1.30 an image, 20 training, ...".
+        """
+        names = list(self.class_names[:_MAX_NAMES])
+        if self.multi_label and self.label_counts:
+            names = [f"{name} {count:,}" for name, count in zip(names, self.label_counts, strict=False)]
+        named = ", ".join(names)
         rest = len(self.class_names) - _MAX_NAMES
         if rest > 0:
             named += f" and {rest:,} more"
@@ -95,7 +106,10 @@ class Dataset:
         counts = [
             f"{split.size:,} {_role(role, split)}" for role, split in splits.items() if split is not None
         ]
-        return f"{len(self.class_names):,} classes ({named}), {', '.join(counts)} images"
+        kind, density = ("labels" if self.multi_label else "classes"), ""
+        if self.multi_label and self.label_counts:
+            density = f", {sum(self.label_counts) / self.train.size:.2f} an image"
+        return f"{len(self.class_names):,} {kind} ({named}){density}, {', '.join(counts)} images"
 
     @property
     def validates_on_test(self) -> bool:

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.sources.digits import digits_dataset
@@ -32,6 +32,8 @@ def load_dataset(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    label_columns: Sequence[str] = (),
+    label_separator: str | None = None,
     bad_images: str = "raise",
     max_bad_images: float = 0.01,
     require_disjoint: bool = False,
@@ -53,14 +55,18 @@ def load_dataset(
         label_column: column with their classes.
         split_column: column that says train, validation or test; "": there is none.
         group_column: column of groups that are not divided between splits, as patients; "": there is none.
+        label_columns: columns of 0 and 1, one for each label, where an image may have several; instead of
+            `label_column`.
+        label_separator: what separates several labels of an image in a cell; None: recognized; "": each cell
+            is one class.
         bad_images: what happens to rows of a table that cannot be used: "raise", or "skip" to leave them out
             with a warning.
         max_bad_images: largest fraction of a table's rows, 0..1, that may be left out.
         require_disjoint: whether to refuse splits that share images; those of a table never may.
 
     Raises:
-        UserError: there is no such dataset or split, the dataset does not hold images with one label each, or
-            its splits share images and must not.
+        UserError: there is no such dataset or split, the dataset does not hold labeled images, or its splits
+            share images and must not.
     """
     tfds_options = {
         "data_dir": data_dir,
@@ -75,6 +81,8 @@ def load_dataset(
         "label_column": label_column,
         "split_column": split_column,
         "group_column": group_column,
+        "label_columns": ",".join(label_columns) or None,
+        "label_separator": label_separator,
     }
     if not 0 < validation_fraction < 1:
         raise UserError(
@@ -85,7 +93,14 @@ def load_dataset(
         return table_dataset(
             name,
             validation_fraction,
-            columns=TableColumns(path_column, label_column, split_column, group_column),
+            columns=TableColumns(
+                path_column,
+                label_column,
+                split_column,
+                group_column,
+                tuple(label_columns),
+                label_separator,
+            ),
             images_dir=images_dir,
             bad_images=bad_images,
             max_bad_images=max_bad_images,

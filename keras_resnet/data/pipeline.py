@@ -98,8 +98,8 @@ class Pipeline:
         """Returns the shuffled, augmented batches of epochs 0..epochs-1, one epoch after another.
 
         Batches are (images uint8 (n, size, size, C), labels int64 (n,)) with n = batch_size / workers and
-        the size of the transform's spec, or its `train_size`; with `batch_augment`, labels are float32
-        (n, classes).
+        the size of the transform's spec, or its `train_size`; with `batch_augment`, and of a multi-label
+        dataset, labels are float32 (n, classes).
 
         Args:
             mean: mean that the model subtracts, of each pixel or of each channel; padding is filled with it.

@@ -51,11 +51,11 @@ def iterate_once(
     )
     # An empty batch at the end, whose position reveals images lost just before it.
     end = tf.constant([first + count * workers], tf.int64)
-    empty = tf.nest.map_structure(
-        lambda spec: tf.zeros((0, *(side or 1 for side in spec.shape)), spec.dtype), images.element_spec[3]
+    empty, no_labels = tf.nest.map_structure(
+        lambda spec: tf.zeros((0, *(side or 1 for side in spec.shape)), spec.dtype), images.element_spec[3:5]
     )
     nothing = tf.zeros([0], tf.int64)
-    last = tf.data.Dataset.from_tensors((end, nothing, nothing, empty, nothing))
+    last = tf.data.Dataset.from_tensors((end, nothing, nothing, empty, no_labels))
     batches = decode_errors.detect_gaps(
         images.batch(batch_size).concatenate(last),
         split,

@@ -9,14 +9,19 @@ if TYPE_CHECKING:
     from keras_resnet.evaluation.class_activation import grad_cam
     from keras_resnet.evaluation.evaluator import Evaluation, evaluate
     from keras_resnet.evaluation.metrics import Scores
+    from keras_resnet.evaluation.multi_label import MultiLabelScores
+    from keras_resnet.evaluation.multi_label_evaluator import MultiLabelEvaluation, evaluate_multi_label
     from keras_resnet.evaluation.multi_view import dense_predict_fn
     from keras_resnet.evaluation.responses import layer_responses
 
 __all__ = [
     "Evaluation",
+    "MultiLabelEvaluation",
+    "MultiLabelScores",
     "Scores",
     "dense_predict_fn",
     "evaluate",
+    "evaluate_multi_label",
     "grad_cam",
     "layer_responses",
     "precise_batch_norm",
@@ -28,9 +33,12 @@ if not TYPE_CHECKING:
         __name__,
         {
             "Evaluation": "keras_resnet.evaluation.evaluator",
+            "MultiLabelEvaluation": "keras_resnet.evaluation.multi_label_evaluator",
+            "MultiLabelScores": "keras_resnet.evaluation.multi_label",
             "Scores": "keras_resnet.evaluation.metrics",
             "dense_predict_fn": "keras_resnet.evaluation.multi_view",
             "evaluate": "keras_resnet.evaluation.evaluator",
+            "evaluate_multi_label": "keras_resnet.evaluation.multi_label_evaluator",
             "grad_cam": "keras_resnet.evaluation.class_activation",
             "layer_responses": "keras_resnet.evaluation.responses",
             "precise_batch_norm": "keras_resnet.evaluation.batch_norm",

@@ -45,7 +45,21 @@ def check_models(models: Mapping[str, Predictor], split: Split) -> None:
                 parameter="models",
                 value=name,
             )
-    image = split.read(None).element_spec[1]
+    several = [name for name, predictor in models.items() if predictor.thresholds is not None]
+    if several:
+        raise UserError(
+            "it gives an image any number of labels; use evaluate_multi_label, or keras_resnet.evaluate with "
+            "a table.",
+            parameter="models",
+            value=several[0],
+        )
+    image, label = split.read(None).element_spec[1:]
+    if label.shape.rank:
+        raise UserError(
+            "has vectors of labels, and the models give an image one class.",
+            parameter="images",
+            value=split.name,
+        )
     for name, predictor in models.items():
         if image.dtype != tf.string and image.shape[-1] not in (1, predictor.spec.channels):
             raise UserError(

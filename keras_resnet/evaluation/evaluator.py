@@ -147,10 +147,11 @@ def evaluate(
 
 
 def top1_error(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Returns the top-1 error of a model, 0..1.
+    """Returns the top-1 error of a model, or its share of wrong labels at 0.5, 0..1.
 
     Args:
-        batches: (images as the model takes them, labels).
+        batches: (images as the model takes them, labels); vectors of labels, (n, classes), of a model of
+            several labels an image.
 
     Raises:
         UserError: there are no images.
@@ -158,8 +159,10 @@ def top1_error(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarra
     predict = Predictor.from_model(model).predict_fn
     wrong, count = 0, 0
     for images, labels in batches:
-        wrong += int((predict(images).argmax(axis=1) != labels).sum())
-        count += len(labels)
+        probabilities = predict(images)
+        answers = probabilities > 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
+        wrong += int((answers != labels).sum())
+        count += labels.size
     if not count:
         raise UserError("must yield at least one image.", parameter="batches")
     return wrong / count

@@ -66,6 +66,23 @@ class ExperimentResult:
     verdict: str
 
 
+def load_images(config: ExperimentConfig) -> Dataset:
+    """Returns the dataset of an experiment.
+
+    Raises:
+        UserError: it cannot be loaded, or its images have several labels.
+    """
+    dataset = config.load(config.dataset, require_disjoint=True)
+    if dataset.multi_label:
+        raise UserError(
+            "has any number of labels an image, and experiments compare top-1 errors; use a dataset of one "
+            "class an image.",
+            parameter="dataset",
+            value=dataset.name,
+        )
+    return dataset
+
+
 def make_setup(
     config: ExperimentConfig,
     dataset: Dataset,

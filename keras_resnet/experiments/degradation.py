@@ -10,7 +10,14 @@ from typing import Any
 
 from keras_resnet._utils.environment import prepare
 from keras_resnet.errors import UserError
-from keras_resnet.experiments.config import MODELS, ExperimentConfig, ExperimentResult, make_setup, replaced
+from keras_resnet.experiments.config import (
+    MODELS,
+    ExperimentConfig,
+    ExperimentResult,
+    load_images,
+    make_setup,
+    replaced,
+)
 from keras_resnet.experiments.trainings import Outcome, Training, last_errors, with_spread
 from keras_resnet.models.architectures import is_cifar_depth
 from keras_resnet.runs.options import make_config, option
@@ -99,7 +106,7 @@ def run(config: DegradationConfig | None = None, **fields: Any) -> ExperimentRes
             output_dir=f"{DegradationConfig.__dataclass_fields__['output_dir'].default}-quick",
         )
     depths = _checked_depths(config)
-    dataset = config.load(config.dataset, require_disjoint=True)
+    dataset = load_images(config)
     defaults = QUICK if config.quick else CONVOLUTIONAL
     environment = prepare()
     setup = make_setup(config, dataset, **defaults, crop_padding=0 if config.quick else None)

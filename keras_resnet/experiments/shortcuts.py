@@ -12,7 +12,13 @@ from typing import Any
 
 from keras_resnet._utils.environment import prepare
 from keras_resnet.errors import UserError
-from keras_resnet.experiments.config import MODELS, ExperimentConfig, ExperimentResult, make_setup
+from keras_resnet.experiments.config import (
+    MODELS,
+    ExperimentConfig,
+    ExperimentResult,
+    load_images,
+    make_setup,
+)
 from keras_resnet.experiments.trainings import Outcome, Setup, Training, last_errors, with_spread
 from keras_resnet.models.architectures import is_cifar_depth
 from keras_resnet.runs.options import make_config, option
@@ -72,7 +78,7 @@ def run(config: ShortcutsConfig | None = None, **fields: Any) -> ExperimentResul
         raise UserError(
             "must be 6n+2 (8, 14, 20, ...) for a CIFAR network.", parameter="depth", value=config.depth
         )
-    dataset = config.load(config.dataset, require_disjoint=True)
+    dataset = load_images(config)
     environment = prepare()
     setup = make_setup(config, dataset, **DEFAULTS)
 

@@ -15,6 +15,7 @@ from keras_resnet._utils.atomic import atomic_write, files_in
 from keras_resnet._utils.progress import ProgressLogger
 from keras_resnet.errors import UserError
 from keras_resnet.evaluation.metrics import confusion_matrix
+from keras_resnet.evaluation.multi_label import predict_labels
 from keras_resnet.export.config import SAVED_MODEL, TFLITE
 from keras_resnet.inference.predictor import load_predictor
 from keras_resnet.models.head import probability_model
@@ -74,7 +75,7 @@ class Report:
         images: number of them.
         accuracy: of the model on them, 0..1.
         confusion: images of each class (rows) by class that the model predicts (columns); None where the
-            report was read from its file.
+            report was read from its file, and for several labels an image.
         files: one entry for each file.
         rejected: files that were made and not put in place.
     """
@@ -121,6 +122,7 @@ def compare(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     num_images: int,
     data: str,
+    thresholds: tuple[float, ...] | None = None,
 ) -> Report:
     """Runs the model and its files on the same images and compares their probabilities.
 
@@ -129,6 +131,8 @@ def compare(
         batches: of uint8 images and integer labels.
         num_images: in all batches, to estimate the time left.
         data: which images they are, for the report.
+        thresholds: of a model of several labels an image. Labels of the batches are then vectors, accuracy
+            and agreement shares of labels, and there is no confusion matrix.
 
     Raises:
         UserError: a file gives NaN, or one in float32 gives other probabilities than the model.
@@ -147,21 +151,34 @@ def compare(
             by_file[kind].append(predictor.predict_fn(images))
         progress.add(len(batch_labels))
     truth, expected = np.concatenate(labels), np.concatenate(by_model)
-    best = expected.argmax(axis=1)
+    if thresholds is None:
+        confusion = confusion_matrix(truth, expected.argmax(axis=1), expected.shape[1])
+    else:
+        confusion, truth = None, truth > 0.5
     return Report(
         data=data,
         images=len(truth),
-        accuracy=float(np.mean(best == truth)),
-        confusion=confusion_matrix(truth, best, expected.shape[1]),
+        accuracy=float(np.mean(_answers(expected, thresholds) == truth)),
+        confusion=confusion,
         files=tuple(
-            _compare_file(kind, files[kind], np.concatenate(probabilities), expected, truth)
+            _compare_file(kind, files[kind], np.concatenate(probabilities), expected, truth, thresholds)
             for kind, probabilities in by_file.items()
         ),
     )
 
 
+def _answers(probabilities: np.ndarray, thresholds: tuple[float, ...] | None) -> np.ndarray:
+    """Returns the class of each image, (N,), or whether it has each label, (N, classes)."""
+    return probabilities.argmax(axis=1) if thresholds is None else predict_labels(probabilities, thresholds)
+
+
 def _compare_file(
-    kind: str, path: pathlib.Path, probabilities: np.ndarray, expected: np.ndarray, truth: np.ndarray
+    kind: str,
+    path: pathlib.Path,
+    probabilities: np.ndarray,
+    expected: np.ndarray,
+    truth: np.ndarray,
+    thresholds: tuple[float, ...] | None,
 ) -> FileComparison:
     difference = float(np.abs(probabilities - expected).max())
     # Written so that NaN, which compares false, fails as well.
@@ -171,12 +188,12 @@ def _compare_file(
             "or damaged; remove it or export it again.",
             value=path.name,
         )
-    best = probabilities.argmax(axis=1)
+    answers = _answers(probabilities, thresholds)
     return FileComparison(
         file=path.name,
         size=sum(file.stat().st_size for file in files_in(path)),
-        accuracy=float(np.mean(best == truth)),
-        agreement=float(np.mean(best == expected.argmax(axis=1))),
+        accuracy=float(np.mean(answers == truth)),
+        agreement=float(np.mean(answers == _answers(expected, thresholds))),
         difference=difference,
         milliseconds={} if path.is_dir() else {str(n): latency(path, n) for n in _THREADS},
     )

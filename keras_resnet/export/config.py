@@ -12,6 +12,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.export.web import litertjs_folder
 from keras_resnet.inference.labels import LABELS
 from keras_resnet.inference.sidecars import PREPROCESSING
+from keras_resnet.inference.thresholds import THRESHOLDS
 
 TFLITE_KINDS = ("float32", "float16", "dynamic", "int8")
 ON_DECODE_ERROR = ("error", "nan")
@@ -26,7 +27,15 @@ FILES = {
 }
 _SHORT_NAMES = {"tflite": TFLITE, **{kind: f"tflite-{kind}" for kind in TFLITE_KINDS}}
 # What describes the files, or is described with them.
-_DESCRIPTIONS = ("README.md", "report.json", "confusion.png", LABELS, PREPROCESSING, "model.keras")
+_DESCRIPTIONS = (
+    "README.md",
+    "report.json",
+    "confusion.png",
+    LABELS,
+    PREPROCESSING,
+    THRESHOLDS,
+    "model.keras",
+)
 
 
 def resolve_kind(name: str, parameter: str = "kinds") -> str:

@@ -12,8 +12,9 @@ import flatbuffers
 import numpy as np
 
 from keras_resnet.data.input_spec import InputSpec
-from keras_resnet.inference.labels import LABELS, format_labels
-from keras_resnet.inference.sidecars import PREPROCESSING, format_preprocessing
+from keras_resnet.inference.labels import LABELS
+from keras_resnet.inference.sidecars import PREPROCESSING, sidecars
+from keras_resnet.inference.thresholds import THRESHOLDS
 
 _FILE_IDENTIFIER = b"M001"
 # The oldest reader of all that is used here.
@@ -22,15 +23,17 @@ _MIN_PARSER_VERSION = "1.0.0"
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS = 1, 2  # AssociatedFileType
 _RGB = 1  # ColorSpaceType
 _IMAGE_PROPERTIES = 2  # in the union ContentProperties
-_NORMALIZATION_OPTIONS = 1  # in the union ProcessUnitOptions
+_NORMALIZATION_OPTIONS, _SCORE_THRESHOLDING_OPTIONS = 1, 3  # in the union ProcessUnitOptions
 
 
-def metadata(*, name: str, size: int) -> bytes:
+def metadata(*, name: str, size: int, min_score: float | None = None) -> bytes:
     """Returns the metadata of a model from one image of RGB pixels, 0..255, to one score for each class.
 
     Args:
         name: of the model.
         size: side of its images in pixels.
+        min_score: for a model of several labels an image: the lowest of their thresholds, 0..1, below which
+            libraries need not show any.
     """
     builder = flatbuffers.Builder()
     image_size = _table(builder, [_uint32(size), _uint32(size)])
@@ -53,16 +56,24 @@ def metadata(*, name: str, size: int) -> bytes:
     )
     labels = _file(builder, LABELS, "Class names in the order of the scores.", _TENSOR_AXIS_LABELS)
     limits = [_offset(_floats(builder, [limit])) for limit in (1.0, 0.0)]
+    files, units, meaning = [labels], None, "Probability of each class."
+    if min_score is not None:
+        meaning = "Probability of each label, of which an image may have any number."
+        about = "From which probability on an image has each label, in the order of the scores."
+        files.append(_file(builder, THRESHOLDS, about, _DESCRIPTIONS))
+        threshold = _table(builder, [_float32(min_score)])
+        unit = _table(builder, [_uint8(_SCORE_THRESHOLDING_OPTIONS), _offset(threshold)])
+        units = _offset(_vector(builder, [unit]))
     probabilities = _table(
         builder,
         [
             _offset(builder.CreateString("probabilities")),
-            _offset(builder.CreateString("Probability of each class.")),
+            _offset(builder.CreateString(meaning)),
             None,
             None,
-            None,
+            units,
             _offset(_table(builder, limits)),
-            _offset(_vector(builder, [labels])),
+            _offset(_vector(builder, files)),
         ],
     )
     preprocessing = _file(
@@ -95,9 +106,9 @@ def metadata(*, name: str, size: int) -> bytes:
     return bytes(builder.Output())
 
 
-def archive(class_names: Sequence[str], spec: InputSpec) -> bytes:
+def archive(class_names: Sequence[str], spec: InputSpec, thresholds: Sequence[float] | None = None) -> bytes:
     """Returns the ZIP archive of the files that the metadata name, uncompressed and the same each time."""
-    files = {LABELS: format_labels(class_names), PREPROCESSING: format_preprocessing(spec)}
+    files = sidecars(class_names, spec, thresholds)
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as zipped:
         for name, text in files.items():
@@ -122,6 +133,10 @@ def _uint8(value: int) -> _Field:
 
 def _int8(value: int) -> _Field:
     return lambda builder, slot: builder.PrependInt8Slot(slot, value, 0)
+
+
+def _float32(value: float) -> _Field:
+    return lambda builder, slot: builder.PrependFloat32Slot(slot, value, 0.0)
 
 
 def _table(builder: flatbuffers.Builder, fields: Sequence[_Field | None]) -> int:

@@ -31,6 +31,7 @@ def export_saved_model(
     class_names: Sequence[str] = (),
     spec: InputSpec | None = None,
     on_decode_error: str = "error",
+    thresholds: Sequence[float] = (),
 ) -> None:
     """Writes a classifier as a SavedModel folder, with batch normalization folded into the convolutions.
 
@@ -45,6 +46,8 @@ def export_saved_model(
         model: takes plain pixels, 0..255, of 1 or 3 channels and one size.
         class_names: in the order of the outputs; by default "0", "1", ...
         spec: how its images are prepared; by default as of `Classifier`.
+        thresholds: of a model of several labels an image, as of `Classifier`; written to
+            `assets.extra/thresholds.json`.
         on_decode_error: what a file that cannot be decoded does to a call of `serve_bytes`: "error": it
             fails, with the index of the file; "nan": the file's numbers are NaN and its names empty.
 
@@ -52,7 +55,7 @@ def export_saved_model(
         UserError: an argument has no such value.
     """
     check_on_decode_error(on_decode_error)
-    classifier = Classifier(model, class_names, spec)
+    classifier = Classifier(model, class_names, spec, thresholds)
     with raised_recursion_limit():
         folded = inference_copy(classifier.model)
         server = _Server(classifier, folded, on_decode_error)
@@ -68,7 +71,7 @@ def export_saved_model(
             tf.saved_model.save(server, os.fspath(written), signatures)
             extra = pathlib.Path(written, "assets.extra")
             extra.mkdir()
-            write_sidecars(extra, classifier.class_names, classifier.spec)
+            write_sidecars(extra, classifier.class_names, classifier.spec, classifier.thresholds)
 
 
 class _Server(tf.Module):

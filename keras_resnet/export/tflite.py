@@ -43,6 +43,7 @@ def export_tflite(
     spec: InputSpec | None = None,
     calibration: "ArrayLike | Iterable[ArrayLike] | None" = None,
     batch_size: int = 1,
+    thresholds: Sequence[float] = (),
 ) -> None:
     """Writes a classifier as a TFLite file, with batch normalization folded into the convolutions.
 
@@ -59,6 +60,8 @@ def export_tflite(
         spec: how its images are prepared; by default as of `Classifier`.
         calibration: for int8, training images as the model takes them, plain pixels: an array (N, H, W, C),
             batches of them, or single images. Some hundred images are enough.
+        thresholds: of a model of several labels an image, as of `Classifier`; they are in the file's
+            `thresholds.json`, and the lowest is the score threshold of its metadata.
         batch_size: images of one call. It is fixed, since delegates refuse a file that leaves it open.
 
     Raises:
@@ -72,7 +75,7 @@ def export_tflite(
         raise UserError("is for kind=int8 only.", parameter="calibration")
     if batch_size < 1:
         raise UserError("must be at least 1.", parameter="batch_size", value=batch_size)
-    classifier = Classifier(model, class_names, spec)
+    classifier = Classifier(model, class_names, spec, thresholds)
     size, folded = classifier.spec.size, inference_copy(classifier.model)
     # The converter turns the float input of an int8 model into the integers that pixels are.
     dtype = tf.float32 if kind == "int8" else tf.uint8
@@ -117,7 +120,9 @@ def export_tflite(
                 value=model.name,
             ) from error
     rgb = dataclasses.replace(classifier.spec, channels=3)  # what the file takes
-    content = pack(converted, metadata(name=model.name, size=size)) + archive(classifier.class_names, rgb)
+    limits = classifier.thresholds
+    described = metadata(name=model.name, size=size, min_score=None if limits is None else min(limits))
+    content = pack(converted, described) + archive(classifier.class_names, rgb, limits)
     with atomic_write(path) as written:
         pathlib.Path(written).write_bytes(content)
 

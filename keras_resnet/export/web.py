@@ -11,6 +11,7 @@ from keras_resnet._utils.atomic import atomic_write
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, read_labels
 from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
+from keras_resnet.inference.thresholds import THRESHOLDS, read_thresholds
 
 _PACKAGE = "@litertjs/core"
 # Two builds: for browsers with relaxed SIMD, and for others.
@@ -58,12 +59,16 @@ def web_page(
     with zipfile.ZipFile(tflite) as archive:
         spec = read_preprocessing(archive.read(PREPROCESSING))
         class_names = read_labels(archive.read(LABELS).decode())
+        thresholds = None
+        if THRESHOLDS in archive.namelist():
+            thresholds = read_thresholds(archive.read(THRESHOLDS), len(class_names))
     about = {
         **spec.as_dict(),
         "shorter_side": spec.shorter_side,
         "is_published": spec.is_published,
         "class_names": class_names,
         "title": title,
+        **({} if thresholds is None else {"thresholds": thresholds}),
     }
     with atomic_write(path) as written:
         for target, source in needed.items():

@@ -14,6 +14,7 @@ from keras_resnet.errors import UserError, first_line
 from keras_resnet.inference.labels import LABELS, read_labels
 from keras_resnet.inference.reading import ModelFile, check_class_names, unreadable_file
 from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
+from keras_resnet.inference.thresholds import THRESHOLDS, read_thresholds
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ def load_keras(path: str | os.PathLike) -> "keras.Model":
 
 
 def open_keras(path: pathlib.Path) -> ModelFile:
-    """Opens a `.keras` file, and the `labels.txt` and `preprocessing.json` of its folder, if any.
+    """Opens a `.keras` file, and the sidecars of its folder, if any.
 
     Raises:
         UserError: one of these cannot be opened or does not fit the model.
@@ -56,6 +57,8 @@ def open_keras(path: pathlib.Path) -> ModelFile:
         raise UserError(
             f"is not a model from images of one size to probabilities ({first_line(error)}).", value=path
         ) from error
+    if model_file.thresholds is not None:
+        model_file = model_file._replace(thresholds=_thresholds(path, model_file.thresholds))
     if not labels.is_file():
         return model_file
     try:
@@ -67,6 +70,17 @@ def open_keras(path: pathlib.Path) -> ModelFile:
         ) from error
     check_class_names(path, names, len(model_file.class_names))
     return model_file._replace(class_names=names)
+
+
+def _thresholds(path: pathlib.Path, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Returns the thresholds next to a model of several labels an image, or the default."""
+    file = path.parent / THRESHOLDS
+    if not file.is_file():
+        return default
+    try:
+        return read_thresholds(file.read_bytes(), len(default))
+    except (OSError, UserError) as error:
+        raise UserError(f"cannot be read ({first_line(error)}).", value=file) from error
 
 
 class KerasPredictFn:
@@ -91,7 +105,11 @@ class KerasPredictFn:
 
 
 def wrap_model(
-    model: "keras.Model", class_names: Sequence[str] = (), *, spec: InputSpec | None = None
+    model: "keras.Model",
+    class_names: Sequence[str] = (),
+    *,
+    spec: InputSpec | None = None,
+    thresholds: Sequence[float] = (),
 ) -> ModelFile:
     """Wraps a Keras model as `Predictor.from_model` does: in float32, with batch normalization folded.
 
@@ -107,7 +125,7 @@ def wrap_model(
 
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
-    classifier = Classifier(model, class_names, spec)
+    classifier = Classifier(model, class_names, spec, thresholds)
     folded, size = inference_copy(classifier.model), classifier.spec.size
     images = tf.TensorSpec((None, size, size, classifier.spec.channels), tf.float32)
 
@@ -116,4 +134,6 @@ def wrap_model(
         probabilities = folded(batch, training=False)
         return probabilities, log_probabilities(probabilities)
 
-    return ModelFile(classifier.spec, classifier.class_names, KerasPredictFn(graph), model)
+    return ModelFile(
+        classifier.spec, classifier.class_names, KerasPredictFn(graph), model, classifier.thresholds
+    )

@@ -33,6 +33,8 @@ class Predictor:
         class_names: in the order of the probabilities.
         predict_fn: the bare model: (N, size, size, channels), pixels 0..255 -> (N, classes) float32.
         model: the Keras model, or None for other formats.
+        thresholds: of a model of several labels an image, from which probability on an image has each label;
+            None for a model of one class an image.
     """
 
     path: pathlib.Path
@@ -40,6 +42,7 @@ class Predictor:
     class_names: tuple[str, ...]
     predict_fn: PredictFn
     model: "keras.Model | None" = None
+    thresholds: tuple[float, ...] | None = None
 
     @classmethod
     def from_model(
@@ -49,6 +52,7 @@ class Predictor:
         *,
         spec: InputSpec | None = None,
         path: str | os.PathLike = "",
+        thresholds: Sequence[float] = (),
     ) -> "Predictor":
         """Returns a predictor for a Keras model, which computes in float32 with batch normalization folded.
 
@@ -57,13 +61,15 @@ class Predictor:
             class_names: in the order of its outputs; by default "0", "1", ...
             spec: how its images are prepared; by default as of `Classifier`.
             path: where it came from, for messages; by default its name.
+            thresholds: of each of several labels an image; by default 0.5.
 
         Raises:
             UserError: as of `Classifier`.
         """
         from keras_resnet.inference.keras_file import wrap_model
 
-        return cls(pathlib.Path(path or model.name), *wrap_model(model, class_names, spec=spec))
+        model_file = wrap_model(model, class_names, spec=spec, thresholds=thresholds)
+        return cls(pathlib.Path(path or model.name), *model_file)
 
     def predict(self, images: Images) -> np.ndarray:
         """Returns the class probabilities of images, (N, classes) float32.
@@ -92,8 +98,31 @@ class Predictor:
         """
         if k < 1:
             raise UserError("must be at least 1.", parameter="k", value=k)
+        return [row[:k] for row in self._ranked(images)]
+
+    def labels(self, images: Images) -> list[list[tuple[str, float]]]:
+        """Returns the labels of each image, (name, probability), the likeliest first: any number, or none.
+
+        An image has the labels whose probability reaches their threshold.
+
+        Args:
+            images: as of `predict`.
+
+        Raises:
+            UserError: as of `predict`, or the model gives each image one class.
+        """
+        if self.thresholds is None:
+            raise UserError(
+                "gives each image one class and has no thresholds; use top.",
+                parameter="model",
+                value=self.path,
+            )
+        thresholds = dict(zip(self.class_names, self.thresholds, strict=True))
+        return [[one for one in row if one[1] >= thresholds[one[0]]] for row in self._ranked(images)]
+
+    def _ranked(self, images: Images) -> list[list[tuple[str, float]]]:
         probabilities = self.predict(images)
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        best = np.argsort(-probabilities, axis=1, kind="stable")
         return [
             [(self.class_names[index], float(row[index])) for index in order]
             for row, order in zip(probabilities, best, strict=True)

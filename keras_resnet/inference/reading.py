@@ -22,6 +22,7 @@ class ModelFile(NamedTuple):
     class_names: tuple[str, ...]
     predict_fn: PredictFn
     model: "keras.Model | None" = None
+    thresholds: tuple[float, ...] | None = None
 
 
 def check_class_names(path: str | os.PathLike, names: Sequence[str], classes: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from keras_resnet.inference.labels import LABELS, read_labels
 from keras_resnet.inference.reading import ModelFile, check_class_names, foreign_file
 from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
+from keras_resnet.inference.thresholds import THRESHOLDS, read_thresholds
 
 
 def open_saved_model(path: pathlib.Path) -> ModelFile:
@@ -28,6 +29,8 @@ def open_saved_model(path: pathlib.Path) -> ModelFile:
         if channels != spec.channels:
             raise ValueError(f"{PREPROCESSING} is for {spec.channels} channel(s), the model for {channels}")
         classes = signature.structured_outputs["probabilities"].shape[-1]
+        file = extra / THRESHOLDS
+        thresholds = read_thresholds(file.read_bytes(), classes) if file.is_file() else None
     except Exception as error:
         # Whatever TensorFlow raises for a damaged or foreign file.
         raise foreign_file(path) from error
@@ -36,4 +39,4 @@ def open_saved_model(path: pathlib.Path) -> ModelFile:
     def predict(images: np.ndarray) -> np.ndarray:
         return loaded.serve(images)["probabilities"].numpy()
 
-    return ModelFile(spec, names, predict)
+    return ModelFile(spec, names, predict, thresholds=thresholds)

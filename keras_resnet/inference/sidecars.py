@@ -1,6 +1,7 @@
 """The small files that describe a model: the names of its classes, and `preprocessing.json`, its `InputSpec`.
 
-They lie where `labels` says. Imports neither NumPy nor TensorFlow.
+A model of several labels an image has `thresholds.json` as well. They lie where `labels` says. Imports
+neither NumPy nor TensorFlow.
 """
 
 import json
@@ -13,6 +14,7 @@ from keras_resnet.data.dataset import MAX_PIXELS
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, format_labels
+from keras_resnet.inference.thresholds import THRESHOLDS, format_thresholds
 
 PREPROCESSING = "preprocessing.json"
 
@@ -40,8 +42,23 @@ def read_preprocessing(text: str | bytes) -> InputSpec:
     return spec
 
 
-def write_sidecars(folder: str | os.PathLike, class_names: Sequence[str], spec: InputSpec) -> None:
-    """Writes `labels.txt` and `preprocessing.json` into the folder of a model."""
-    for name, text in ((LABELS, format_labels(class_names)), (PREPROCESSING, format_preprocessing(spec))):
+def sidecars(
+    class_names: Sequence[str], spec: InputSpec, thresholds: Sequence[float] | None = None
+) -> dict[str, str]:
+    """Returns the contents of `labels.txt`, `preprocessing.json` and, with thresholds, `thresholds.json`."""
+    files = {LABELS: format_labels(class_names), PREPROCESSING: format_preprocessing(spec)}
+    if thresholds is not None:
+        files[THRESHOLDS] = format_thresholds(thresholds)
+    return files
+
+
+def write_sidecars(
+    folder: str | os.PathLike,
+    class_names: Sequence[str],
+    spec: InputSpec,
+    thresholds: Sequence[float] | None = None,
+) -> None:
+    """Writes the files of `sidecars` into the folder of a model."""
+    for name, text in sidecars(class_names, spec, thresholds).items():
         with atomic_write(pathlib.Path(folder, name)) as written:
             written.write_text(text, encoding="utf-8")

@@ -7,8 +7,9 @@ import keras
 from keras_resnet._utils.environment import require_tensorflow_backend
 from keras_resnet.data.input_spec import MAX_SQUASH_SIZE, InputSpec
 from keras_resnet.errors import UserError
+from keras_resnet.inference.thresholds import DEFAULT_THRESHOLD
 from keras_resnet.models.graph import graphs
-from keras_resnet.models.head import probability_model
+from keras_resnet.models.head import MULTI_LABEL, find_head, probability_model
 from keras_resnet.models.layers import MeanSubtraction
 
 
@@ -23,12 +24,20 @@ class Classifier:
         class_names: in the order of the outputs; by default "0", "1", ...
         spec: how its images are prepared; by default as training would have chosen for its size: "squash" up
             to 64 pixels, "center" above.
+        thresholds: of a model with a sigmoid for each of several labels, from which probability on an image
+            is said to have the label; by default 0.5. Its own are None for a model of one class an image.
 
     Raises:
-        UserError: the model's inputs or outputs are others, or names or spec do not fit it.
+        UserError: the model's inputs or outputs are others, or names, spec or thresholds do not fit it.
     """
 
-    def __init__(self, model: keras.Model, class_names: Sequence[str] = (), spec: InputSpec | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str] = (),
+        spec: InputSpec | None = None,
+        thresholds: Sequence[float] = (),
+    ):
         require_tensorflow_backend()
         shapes = [tuple(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs)]
         if len(shapes) != 2 or len(shapes[0]) != 3 or len(shapes[1]) != 1:
@@ -74,6 +83,21 @@ class Classifier:
                 value=f"{spec.size}x{spec.size}x{spec.channels}",
             )
         self.model, self.class_names, self.spec = probabilities, names, spec
+        self.thresholds = _thresholds(model, classes, thresholds)
+
+
+def _thresholds(model: keras.Model, classes: int, thresholds: Sequence[float]) -> tuple[float, ...] | None:
+    is_multi_label = find_head(model) == MULTI_LABEL
+    if not is_multi_label and not thresholds:
+        return None
+    if not is_multi_label or len(thresholds) not in (0, classes):
+        takes = (
+            f"one for each of {classes} labels" if is_multi_label else "none, for it has one class an image"
+        )
+        raise UserError(
+            f"there are {len(thresholds)} for {model.name}, which takes {takes}.", parameter="thresholds"
+        )
+    return tuple(map(float, thresholds)) or (DEFAULT_THRESHOLD,) * classes
 
 
 def _default_spec(model: keras.Model, size: int, channels: int) -> InputSpec:

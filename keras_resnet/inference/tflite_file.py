@@ -11,6 +11,7 @@ from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.inference.labels import LABELS, read_labels
 from keras_resnet.inference.reading import ModelFile, check_class_names, foreign_file, unreadable_file
 from keras_resnet.inference.sidecars import PREPROCESSING, read_preprocessing
+from keras_resnet.inference.thresholds import THRESHOLDS, read_thresholds
 
 
 def open_tflite(path: pathlib.Path) -> ModelFile:
@@ -29,13 +30,14 @@ def open_tflite(path: pathlib.Path) -> ModelFile:
     except (ValueError, RuntimeError) as error:
         raise unreadable_file(path, "TFLite file", error, "export it again") from error
     try:
-        spec, names = _read_archive(path)
+        spec, names, thresholds = _read_archive(path)
         batch, height, width, channels = map(int, run.get_input_details()["image"]["shape"])
         details = run.get_output_details()["probabilities"]
         classes = int(details["shape"][-1])
         if not height == width == spec.size:
             raise ValueError(f"{PREPROCESSING} is for images of {spec.size}, the model for {height}x{width}")
         spec = dataclasses.replace(spec, channels=channels)
+        limits = None if thresholds is None else read_thresholds(thresholds, classes)
     except Exception as error:
         # Whatever reading a damaged archive raises.
         raise foreign_file(path) from error
@@ -58,10 +60,12 @@ def open_tflite(path: pathlib.Path) -> ModelFile:
             parts.append(invoke(np.ascontiguousarray(filled))[: len(part)])
         return np.concatenate(parts)
 
-    return ModelFile(spec, names, predict)
+    return ModelFile(spec, names, predict, thresholds=limits)
 
 
-def _read_archive(path: pathlib.Path) -> tuple[InputSpec, tuple[str, ...]]:
+def _read_archive(path: pathlib.Path) -> tuple[InputSpec, tuple[str, ...], bytes | None]:
+    """Returns what the file holds besides the model: the input, the class names, and thresholds as text."""
     with zipfile.ZipFile(path) as archive:
         spec = read_preprocessing(archive.read(PREPROCESSING))
-        return spec, read_labels(archive.read(LABELS).decode())
+        thresholds = archive.read(THRESHOLDS) if THRESHOLDS in archive.namelist() else None
+        return spec, read_labels(archive.read(LABELS).decode()), thresholds

@@ -35,6 +35,7 @@ def build_classifier(
     normalization: np.ndarray | Normalization,
     policy: str | None = None,
     drop_path: float = 0.0,
+    multi_label: bool = False,
 ) -> keras.Model:
     """Builds a model that normalizes plain pixels and classifies them.
 
@@ -47,6 +48,8 @@ def build_classifier(
             weights.
         policy: Keras dtype policy, such as "mixed_bfloat16"; by default the global one.
         drop_path: stochastic depth, as for `ResNet`.
+        multi_label: whether an image may have several of the classes, or none: a sigmoid for each of them in
+            place of a softmax.
 
     Raises:
         UserError: Keras' global data format has the channels first; and as for `ResNet`.
@@ -62,6 +65,12 @@ def build_classifier(
             subtraction = MeanSubtraction(normalization.shape, name=MEAN_LAYER)
             normalized = subtraction(image)
             subtraction.mean.assign(normalization)
-        return ResNet(architecture, input_tensor=normalized, classes=classes, drop_path=drop_path)
+        return ResNet(
+            architecture,
+            input_tensor=normalized,
+            classes=classes,
+            classifier_activation="sigmoid" if multi_label else "softmax",
+            drop_path=drop_path,
+        )
     finally:
         keras.config.set_dtype_policy(global_policy)

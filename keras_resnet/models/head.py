@@ -1,7 +1,8 @@
 """What the outputs of a classifier are, and a model that returns probabilities whatever they are.
 
-Models that others build may end in a softmax, without one, or in one sigmoid for two classes. Whatever takes
-such a model for a classifier asks here, so that logits are nowhere taken for probabilities.
+Models that others build may end in a softmax, without one, in one sigmoid for two classes, or in a sigmoid
+for each of several labels. Whatever takes such a model for a classifier asks here, so that logits are nowhere
+taken for probabilities.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ from keras_resnet.models.graph import as_graph, maker
 
 # Kinds of outputs. Logarithms of probabilities are logits as well: their softmax are the probabilities.
 PROBABILITIES, LOGITS, SIGMOID = "probabilities", "logits", "sigmoid"
+# A sigmoid for each of several labels, of which an image has any number.
+MULTI_LABEL = "multi_label"
 
 _ACTIVATIONS = {"softmax": PROBABILITIES, "linear": LOGITS, "log_softmax": LOGITS, "sigmoid": SIGMOID}
 # Keras' layers and operations, by the name of their class.
@@ -59,9 +62,10 @@ _TOLERANCE = 1e-2  # of a sum of probabilities in half precision
 
 
 def find_head(model: keras.Model) -> str:
-    """Returns what the outputs of a classifier are: "probabilities", "logits" or "sigmoid".
+    """Returns what the outputs of a classifier are: "probabilities", "logits", "sigmoid" or "multi_label".
 
-    "sigmoid" is one output, the probability of the second of two classes.
+    "sigmoid" is one output, the probability of the second of two classes; "multi_label" are several, each the
+    probability that the image has this label.
 
     Args:
         model: Functional or Sequential, (N, ...) -> (N, classes).
@@ -87,12 +91,7 @@ def find_head(model: keras.Model) -> str:
             value=model.name,
         )
     if kind == SIGMOID and units != 1:
-        raise UserError(
-            f"ends in {last.name} with a sigmoid for each of {units} classes, of which an image may have "
-            "several; end it in a softmax, or in Dense without an activation.",
-            parameter="model",
-            value=model.name,
-        )
+        return MULTI_LABEL
     if kind != SIGMOID and units == 1:
         raise UserError(
             f"ends in {last.name} with one output and no sigmoid, which tells no classes apart; end it in a "
@@ -104,7 +103,7 @@ def find_head(model: keras.Model) -> str:
 
 
 def count_classes(model: keras.Model) -> int:
-    """Returns the number of classes of a classifier, two for one sigmoid.
+    """Returns the number of classes or labels of a classifier, two for one sigmoid.
 
     Raises:
         UserError: as of `find_head`.
@@ -113,7 +112,7 @@ def count_classes(model: keras.Model) -> int:
 
 
 def probability_model(model: keras.Model) -> keras.Model:
-    """Returns the classifier itself if it returns probabilities, or else one around it that does.
+    """Returns the classifier itself if it returns probabilities, of classes or of labels, or one around it.
 
     It shares the layers and weights of the model.
 
@@ -123,7 +122,7 @@ def probability_model(model: keras.Model) -> keras.Model:
         UserError: as of `find_head`.
     """
     head = find_head(model)
-    if head == PROBABILITIES:
+    if head in (PROBABILITIES, MULTI_LABEL):
         return model
     (output,) = model.outputs
     names = {layer.name for layer in model.layers}

@@ -10,7 +10,7 @@ from keras_resnet._utils.lock import lock_folder
 from keras_resnet.errors import UserError
 from keras_resnet.export.config import FILES, ExportConfig, remove_exports
 from keras_resnet.inference.labels import LABELS
-from keras_resnet.inference.sidecars import PREPROCESSING
+from keras_resnet.inference.sidecars import PREPROCESSING, write_sidecars
 from keras_resnet.runs.data_options import DataOptions
 from keras_resnet.runs.record import CURVES, HISTORY, MODEL, RunFolder
 
@@ -94,9 +94,8 @@ def recompute_batch_norm(
 
 def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_images: int) -> None:
     from keras_resnet.inference.keras_file import load_keras
-    from keras_resnet.runs.calibration import calibrate_and_measure
     from keras_resnet.runs.export_run import export_run
-    from keras_resnet.runs.finish import reported_results
+    from keras_resnet.runs.finish import measured_results
 
     folder = run.path.resolve()
     model = load_keras(folder / MODEL)
@@ -108,8 +107,8 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
         100 * after,
     )
     former = run.metrics.get("temperature")
-    measured, scores = calibrate_and_measure(
-        model, pipeline, calibrated=former is not None, former=former or 1.0
+    measured, thresholds = measured_results(
+        model, pipeline, after, calibrated=former is not None, former=former or 1.0
     )
     made.start()
     remove_exports(made.path)
@@ -118,8 +117,9 @@ def _recompute_into(made: RunFolder, run: "Run", pipeline: "Pipeline", num_image
     for name in _COPIED:
         with atomic_write(made / name) as written:
             shutil.copy(folder / name, written)
+    write_sidecars(made.path, pipeline.dataset.class_names, pipeline.transform.spec, thresholds)
     results = {name: run.metrics[name] for name in ("seconds", "epoch", "epochs") if name in run.metrics}
-    results |= {**reported_results(pipeline.dataset, after, scores), **measured}
+    results |= measured
     kinds = tuple(kind for kind, name in FILES.items() if (folder / name).exists() and kind != "web")
     with pipeline.decode_errors.translate():
         export_run(made.path, made.record(results), model, pipeline, ExportConfig(kinds))

@@ -78,7 +78,9 @@ def build(job: TrainJob) -> Built:
     def make(side: int | None, **options) -> keras.Model:
         shape = (side, side, spec.channels)
         classes = len(dataset.class_names)
-        return build_classifier(job.architecture, shape, classes, normalization, **options)
+        return build_classifier(
+            job.architecture, shape, classes, normalization, multi_label=dataset.multi_label, **options
+        )
 
     # Of any size, where training and validation images have different ones.
     side = None if job.transform.train_size else spec.size

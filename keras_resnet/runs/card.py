@@ -13,14 +13,16 @@ from keras_resnet.export.compare import FileComparison, Report
 from keras_resnet.export.config import FILES
 from keras_resnet.inference.labels import LABELS
 from keras_resnet.inference.sidecars import PREPROCESSING
+from keras_resnet.inference.thresholds import THRESHOLDS
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.complexity import Complexity
 from keras_resnet.runs.card_metadata import front_matter
+from keras_resnet.runs.card_multi_label import MultiLabelInfo, describe_figure, label_table, limits
 from keras_resnet.training.estimates import describe_schedule, describe_unfreezing
 from keras_resnet.training.recipes import Recipe
 
 # What others take from the folder, and what the card has the hashes of.
-_SHIPPED = ("model.keras", LABELS, PREPROCESSING, FILES["saved_model"], "*.tflite")
+_SHIPPED = ("model.keras", LABELS, PREPROCESSING, THRESHOLDS, FILES["saved_model"], "*.tflite")
 
 # What the model does with pixels, by `InputSpec.normalization`.
 _NORMALIZED = {
@@ -86,6 +88,7 @@ class CardInfo:
         class_weight: how often images of each class count in the loss, as text; empty if all count the same.
         hub_dataset: name of the dataset on Hugging Face's Hub; empty if it is not known there.
         measured: entries of the results in `run.json` besides the errors, by name.
+        multi_label: what was measured of a run of several labels an image; None for one class an image.
     """
 
     architecture: Architecture
@@ -119,6 +122,7 @@ class CardInfo:
     class_weight: str = ""
     hub_dataset: str = ""
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    multi_label: MultiLabelInfo | None = None
 
     @property
     def reported(self) -> SplitInfo:
@@ -136,7 +140,9 @@ def write_card(info: CardInfo, report: Report, complexity: Complexity, folder: p
     parts = [
         _metadata(info, report, folder) + _head(info, folder),
         _facts(info, complexity),
-        "![Loss and error against epochs](curves.png)\n\n![Confusion matrix](confusion.png)\n",
+        "![Loss and error against epochs](curves.png)\n"
+        + ("" if info.multi_label else "\n![Confusion matrix](confusion.png)\n"),
+        *([label_table(info.multi_label, info.reported.name)] if info.multi_label else []),
         _files(info, report),
         _use(info, report),
         _limits(info),
@@ -148,6 +154,11 @@ def write_card(info: CardInfo, report: Report, complexity: Complexity, folder: p
 
 def _metadata(info: CardInfo, report: Report, folder: pathlib.Path) -> str:
     metrics = {"accuracy": info.accuracy}
+    if info.multi_label:
+        metrics = {
+            "mean_average_precision": info.multi_label.mean_average_precision,
+            "f1": info.multi_label.macro_f1,
+        }
     # Of all images of the split, or it would not stand next to the accuracy.
     if info.measured.get("measured_images") == info.reported.num_images:
         metrics["f1"] = info.measured["macro_f1"]
@@ -164,7 +175,16 @@ def _metadata(info: CardInfo, report: Report, folder: pathlib.Path) -> str:
 
 def _head(info: CardInfo, folder: pathlib.Path) -> str:
     trained = f"{info.architecture.name}, a {_kind(info)} (He et al. 2015), trained on {info.dataset}:"
-    if info.test is not None and info.test_error is not None:
+    if info.multi_label:
+        kind = "validation split" if info.reported is info.validation else "test split"
+        split = f"{kind} `{info.reported.name}`"
+        figure = f"{describe_figure(info.multi_label, split, info.reported.num_images)}{_of_epoch(info)}."
+        if info.reported is not info.validation:
+            figure += (
+                f" Training did not use these. On the validation split `{info.validation.name}`, which chose "
+                f"weights and thresholds, mAP is {100 * info.multi_label.validation_map:.2f}%."
+            )
+    elif info.test is not None and info.test_error is not None:
         validation = f"{100 * (1 - info.validation_error):.2f}%"
         figure = (
             f"{_accuracy(info.test_error, info.test)} of the test split `{info.test.name}`, which training "
@@ -216,11 +236,12 @@ def _facts(info: CardInfo, complexity: Complexity) -> str:
     steps = max(1, info.train.num_images // recipe.batch_size)
     averaged = f", averaged weights ({recipe.ema_decay:g})" if recipe.ema_decay else ""
     decayed = "all weights" if recipe.weight_decay_on == "all" else recipe.weight_decay_on
+    kind = "labels, of which an image has any number" if info.multi_label else "classes"
     tested = f", {info.test.num_images:,} test images of `{info.test.name}`" if info.test else ""
     rows = {
         "Dataset": f"{info.dataset}: {info.train.num_images:,} training images of `{info.train.name}`, "
         f"{info.validation.num_images:,} validation images of `{info.validation.name}`{tested}; "
-        f"{len(info.class_names)} classes",
+        f"{len(info.class_names)} {kind}",
         "Architecture": f"{info.architecture.name}, {_kind(info)}, variant {info.architecture.variant}",
         "Trainable parameters": f"{complexity.parameters:,}",
         "Multiply-adds per image": f"{complexity.macs:,} at {spec.size}x{spec.size}x{spec.channels}",
@@ -319,11 +340,17 @@ def _files(info: CardInfo, report: Report) -> str:
     rejected = "".join(
         f"\nRejected and not put here: `{file.file}`: {file.reason}\n" for file in report.rejected
     )
+    agreement = "*Agreement* is the share of images for which both predict the same class"
+    if info.multi_label:
+        agreement = (
+            "*Accuracy* is the share of right labels at their thresholds, over all images and labels, "
+            "*agreement* that of labels on which both agree"
+        )
     return f"""## Files
 
 Loaded again after writing and compared with the Keras model ({100 * report.accuracy:.2f}% accuracy) on \
-{report.images:,} images ({report.data}). *Agreement* is the share of images for which both predict the same \
-class, *difference* the largest one of any probability. Times are medians of one image with the LiteRT \
+{report.images:,} images ({report.data}). \
+{agreement}, *difference* the largest one of any probability. Times are medians of one image with the LiteRT \
 interpreter on {platform.machine()}.
 
 | file | size | accuracy | agreement | difference | ms, 1 thread | ms, 2 threads |
@@ -351,6 +378,7 @@ def _use(info: CardInfo, report: Report) -> str:
             f"resized to a shorter side of {spec.shorter_side} pixels ({spec.interpolation}, antialiased) "
             f"and cropped to the {size}x{size} at the center"
         )
+    call = "labels" if info.multi_label else "top"
     gray = "; RGB images are turned to gray" if channels == 1 else ""
     files = [file.file for file in report.files]
     parts = [
@@ -358,7 +386,7 @@ def _use(info: CardInfo, report: Report) -> str:
 
 An image is {prepared}. Pixels are plain, 0 to 255{gray}: {_NORMALIZED[spec.normalization]} inside every \
 file. Outputs are probabilities. \
-`keras_resnet.load_predictor(FILE).top("photo.jpg")` prepares images so, for every file here.
+`keras_resnet.load_predictor(FILE).{call}("photo.jpg")` prepares images so, for every file here.
 """
     ]
     tflite = [file for file in files if file.endswith(".tflite")]
@@ -408,6 +436,8 @@ probabilities = model.predict(np.zeros((1, {size}, {size}, {channels}), np.uint8
 
 
 def _limits(info: CardInfo) -> str:
+    if info.multi_label:
+        return limits(info.dataset, info.class_names, info.test is not None)
     if info.test is not None:
         measured = "The test images were not used in training; choosing between runs by them would use them."
     elif info.recipe.schedule == "plateau":

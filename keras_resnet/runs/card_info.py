@@ -10,6 +10,7 @@ from keras_resnet.runs.card_metadata import HUB_DATASETS
 from keras_resnet.runs.class_weight import describe_class_weight
 from keras_resnet.runs.config import BEST
 from keras_resnet.runs.data_options import dataset_title
+from keras_resnet.runs.multi_label import multi_label_info
 from keras_resnet.runs.record import RunRecord
 
 # Entries of the results that `calibrate_and_measure` adds.
@@ -71,7 +72,10 @@ def card_info(record: RunRecord) -> CardInfo:
             hub_dataset=""
             if "fingerprint" in dataset
             else HUB_DATASETS.get(dataset["name"].split(":")[0], ""),
-            measured={name: results[name] for name in MEASURED if name in results},
+            measured={}
+            if record.multi_label
+            else {name: results[name] for name in MEASURED if name in results},
+            multi_label=multi_label_info(results) if record.multi_label else None,
         )
     except KeyError as error:
         raise UserError(

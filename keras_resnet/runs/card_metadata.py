@@ -18,7 +18,11 @@ HUB_DATASETS = {
 # The Hub's name for any folder or table of images.
 _OWN_IMAGES = "imagefolder"
 _TASK = "image-classification"
-_NAMES = {"accuracy": "Accuracy", "f1": "Macro-F1"}
+_NAMES = {
+    "accuracy": "Accuracy",
+    "f1": "Macro-F1",
+    "mean_average_precision": "Mean average precision",
+}
 # Characters that end a line in YAML, or that it does not take, and that JSON leaves as they are.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 

@@ -31,6 +31,19 @@ def check_classes(dataset: Dataset, class_names: Sequence[str], source: str) -> 
             )
 
 
+def describe_label_difference(multi_label: bool, dataset: Dataset) -> str:
+    """Returns why a model does not fit a dataset: one of them has several labels an image, and the other not.
+
+    Args:
+        multi_label: whether the model has several.
+    """
+    kinds = {True: "any number of labels", False: "one class"}
+    return (
+        f"the model gives an image {kinds[multi_label]}, and {dataset.name} {kinds[not multi_label]}; use "
+        "those of one kind (label_columns and label_separator say how a table is read)."
+    )
+
+
 def check_batch_divisible(
     recipe: Recipe, replicas: int, gradient_accumulation_steps: int, jit_compile: bool
 ) -> None:

@@ -82,6 +82,19 @@ class DataOptions:
         "recognized by its name, such as group, patient or video.",
         group=DATA,
     )
+    label_columns: tuple[str, ...] = option(
+        (),
+        "Columns of a table that hold 0 or 1, one for each label, where an image may have several labels: "
+        "multi-label classification. Default: recognized where all other columns are such.",
+        "strs",
+        group=DATA,
+    )
+    label_separator: str | None = option(
+        None,
+        "What separates several labels of an image in a cell of label_column (multi-label classification), "
+        "such as ';'; empty: each cell is one class. Default: | and ; are recognized.",
+        group=DATA,
+    )
     bad_images: str = option(
         "raise",
         "What to do with an image that cannot be decoded, or a row of a table that cannot be used: raise "
@@ -125,6 +138,8 @@ class DataOptions:
             label_column=self.label_column,
             split_column=self.split_column,
             group_column=self.group_column,
+            label_columns=self.label_columns,
+            label_separator=self.label_separator,
             bad_images=self.bad_images,
             max_bad_images=self.max_bad_images,
             require_disjoint=require_disjoint,
@@ -132,7 +147,14 @@ class DataOptions:
 
     def columns(self) -> TableColumns:
         """Names of a table's columns, as far as they are given."""
-        return TableColumns(self.path_column, self.label_column, self.split_column, self.group_column)
+        return TableColumns(
+            self.path_column,
+            self.label_column,
+            self.split_column,
+            self.group_column,
+            self.label_columns,
+            self.label_separator,
+        )
 
     def decode_errors(self) -> "DecodeErrors":
         """What happens to images that cannot be decoded; imports TensorFlow."""

@@ -15,7 +15,7 @@ from keras_resnet.data.input_spec import VIEWS
 from keras_resnet.data.load import absolute_name
 from keras_resnet.errors import UserError
 from keras_resnet.runs.architecture import ArchitectureOptions
-from keras_resnet.runs.checks import check_classes
+from keras_resnet.runs.checks import check_classes, describe_label_difference
 from keras_resnet.runs.data_options import (
     DATA,
     DataOptions,
@@ -24,12 +24,14 @@ from keras_resnet.runs.data_options import (
     data_options,
     file_label,
 )
+from keras_resnet.runs.evaluate_multi_label import as_json, check_views, write_labels
 from keras_resnet.runs.options import check_options, make_config, option
 from keras_resnet.runs.record import RunRecord, read_record
 from keras_resnet.runs.run import find_run
 
 if TYPE_CHECKING:
     from keras_resnet.evaluation.evaluator import Evaluation
+    from keras_resnet.evaluation.multi_label_evaluator import MultiLabelEvaluation
     from keras_resnet.inference.predictor import Predictor
 
 # Minutes between two checkpoints of a long evaluation.
@@ -102,14 +104,14 @@ class EvaluationResults:
     Args:
         dataset: name of the dataset.
         split: name of the split.
-        evaluations: by model, and "ensemble" for several models.
+        evaluations: by model, and "ensemble" for several models of one class an image.
         folder: of the files.
         json: the numbers as text.
     """
 
     dataset: str
     split: str
-    evaluations: "Mapping[str, Evaluation]"
+    evaluations: "Mapping[str, Evaluation] | Mapping[str, MultiLabelEvaluation]"
     folder: pathlib.Path
     json: str
 
@@ -126,7 +128,8 @@ def evaluate(
         config, fields: of `EvaluateConfig`.
 
     Returns:
-        Errors with 95% intervals, loss and calibration of each model and of their ensemble.
+        Errors with 95% intervals, loss and calibration of each model and of their ensemble; of models of
+        several labels an image mean average precision, and F1 of each label at its threshold.
 
     Raises:
         UserError: a model is missing; models, dataset and views do not fit each other; an image cannot be
@@ -137,9 +140,14 @@ def evaluate(
     dataset, options = find_dataset(paths, config)
     folder = pathlib.Path(config.output_dir)
     check_writable(folder, "output_dir")
+    if dataset.multi_label:
+        check_views(config)
     prepare()
+    if dataset.multi_label:
+        return _evaluate_multi_label(paths, dataset, options, config)
     from keras_resnet.evaluation.evaluator import evaluate as evaluate_predictors
-    from keras_resnet.evaluation.results import as_json, write_results
+    from keras_resnet.evaluation.results import as_json as scores_as_json
+    from keras_resnet.evaluation.results import write_results
     from keras_resnet.training.checkpoint import Checkpoints
 
     split = dataset.reported_split
@@ -157,13 +165,31 @@ def evaluate(
         checkpoints=checkpoints,
     )
     about = {"dataset": dataset.name, "split": split.name, "views": config.views}
-    text = as_json(evaluations, dataset.class_names, split.describe, about)
+    text = scores_as_json(evaluations, dataset.class_names, split.describe, about)
     with atomic_write(folder / "evaluation.json") as written:
         written.write_text(f"{text}\n", encoding="utf-8")
     for name, evaluation in evaluations.items():
         title = f"{name}: {evaluation.scores.images:,} images of {dataset.name}"
         write_results(evaluation.scores, dataset.class_names, folder / file_label(name), title)
     checkpoints.clear()
+    return EvaluationResults(dataset.name, split.name, evaluations, folder, text)
+
+
+def _evaluate_multi_label(
+    paths: Mapping[str, str | os.PathLike], dataset: Dataset, options: DataOptions, config: EvaluateConfig
+) -> EvaluationResults:
+    from keras_resnet.evaluation.multi_label_evaluator import evaluate_multi_label
+
+    split, folder = dataset.reported_split, pathlib.Path(config.output_dir)
+    predictors = {name: open_predictor(name, path, dataset, config) for name, path in paths.items()}
+    evaluations = {
+        name: evaluate_multi_label(predictor, split, options.decode_errors())
+        for name, predictor in predictors.items()
+    }
+    text = as_json(evaluations, dataset.class_names, {"dataset": dataset.name, "split": split.name})
+    with atomic_write(folder / "evaluation.json") as written:
+        written.write_text(f"{text}\n", encoding="utf-8")
+    write_labels(evaluations, dataset.class_names, folder)
     return EvaluationResults(dataset.name, split.name, evaluations, folder, text)
 
 
@@ -269,6 +295,10 @@ def open_predictor(
             field.name: getattr(options, field.name) for field in dataclasses.fields(ArchitectureOptions)
         }
     predictor = load_predictor(path, prefer="model.keras", **architecture)
+    if (predictor.thresholds is not None) != dataset.multi_label:
+        raise UserError(
+            describe_label_difference(not dataset.multi_label, dataset), parameter="models", value=name
+        )
     if predictor.class_names == tuple(map(str, range(len(dataset.class_names)))):
         return dataclasses.replace(predictor, class_names=dataset.class_names)
     check_classes(dataset, predictor.class_names, name)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from keras_resnet._utils.atomic import replace_atomically
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.pipeline import Pipeline
-from keras_resnet.errors import UserError
+from keras_resnet.errors import UserError, first_line
 from keras_resnet.evaluation.figures import draw_confusion
 from keras_resnet.export.calibration import calibration_batches
 from keras_resnet.export.compare import RejectedFile, Report, compare
@@ -22,6 +22,7 @@ from keras_resnet.export.config import FILES, SAVED_MODEL, TFLITE, WEB, ExportCo
 from keras_resnet.export.serving import export_saved_model
 from keras_resnet.export.tflite import export_tflite
 from keras_resnet.export.web import web_page
+from keras_resnet.inference.thresholds import THRESHOLDS, read_thresholds
 from keras_resnet.models.complexity import complexity
 from keras_resnet.runs.card import write_card
 from keras_resnet.runs.card_info import card_info
@@ -65,8 +66,11 @@ def export_run(
     config.check()
     folder = folder.resolve()
     names = pipeline.dataset.class_names
+    thresholds = _thresholds(folder, len(names)) if record.multi_label else None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as staging:
-        written = _write_files(pathlib.Path(staging), folder.name, model, pipeline, config, calibration)
+        written = _write_files(
+            pathlib.Path(staging), folder.name, model, pipeline, config, calibration, thresholds or ()
+        )
         older = {
             kind: folder / name
             for kind, name in FILES.items()
@@ -81,7 +85,7 @@ def export_run(
         present = {**written, **older}
         compared = {kind: present[kind] for kind in FILES if kind in present and kind != WEB}
         data = f"{dataset_title(pipeline.dataset.name)}, split {validation.name}"
-        report = compare(model, compared, batches, count, data)
+        report = compare(model, compared, batches, count, data, thresholds)
         has_page = WEB in written or (folder / FILES[WEB]).exists()
         rejected = _rejected(report, config, written, has_page)
         names_rejected = {file.file for file in rejected}
@@ -93,10 +97,20 @@ def export_run(
     for file in rejected:
         _LOG.warning(f"{file.file} was rejected: {file.reason}")
     report.write(folder / "report.json")
-    assert report.confusion is not None  # only of a report that was read from its file
-    draw_confusion(report.confusion, names, folder / "confusion.png", f"{report.images:,} validation images")
+    if report.confusion is not None:  # of one class an image
+        title = f"{report.images:,} validation images"
+        draw_confusion(report.confusion, names, folder / "confusion.png", title)
     write_card(card_info(record), report, model_complexity, folder)
     return report
+
+
+def _thresholds(folder: pathlib.Path, classes: int) -> tuple[float, ...]:
+    """Returns the thresholds that the end of the training chose for a run of several labels an image."""
+    path = folder / THRESHOLDS
+    try:
+        return read_thresholds(path.read_bytes(), classes)
+    except (OSError, UserError) as error:
+        raise UserError(f"cannot be read ({first_line(error)}); train again.", value=path) from error
 
 
 def _write_files(
@@ -106,6 +120,7 @@ def _write_files(
     pipeline: Pipeline,
     config: ExportConfig,
     calibration: "ArrayLike | Iterable[ArrayLike] | Dataset | None",
+    thresholds: tuple[float, ...],
 ) -> dict[str, pathlib.Path]:
     """Writes the requested kinds into a folder; returns their paths by kind."""
     if calibration is not None and "tflite-int8" not in config.kinds:
@@ -117,14 +132,27 @@ def _write_files(
         path = written[kind] = staging / FILES[kind]
         if kind == SAVED_MODEL:
             export_saved_model(
-                model, path, class_names=names, spec=spec, on_decode_error=config.on_decode_error
+                model,
+                path,
+                class_names=names,
+                spec=spec,
+                on_decode_error=config.on_decode_error,
+                thresholds=thresholds,
             )
         elif kind == WEB:
             web_page(written[TFLITE], path, config.litertjs, title=run_name)
         else:
             precision = tflite_kind(kind)
             batches = _calibration_batches(pipeline, calibration) if precision == "int8" else None
-            export_tflite(model, path, kind=precision, class_names=names, spec=spec, calibration=batches)
+            export_tflite(
+                model,
+                path,
+                kind=precision,
+                class_names=names,
+                spec=spec,
+                calibration=batches,
+                thresholds=thresholds,
+            )
     return written
 
 

@@ -9,6 +9,7 @@ from keras_resnet.data.dataset import Dataset
 from keras_resnet.evaluation.metrics import Scores
 from keras_resnet.inference.sidecars import write_sidecars
 from keras_resnet.runs.config import TrainConfig
+from keras_resnet.runs.multi_label import choose_thresholds, multi_label_results
 from keras_resnet.runs.record import MODEL, RunFolder
 
 if TYPE_CHECKING:
@@ -43,20 +44,19 @@ def finish_run(
         epochs: number of epochs that were trained.
     """
     from keras_resnet.runs.batch_norm import recompute_statistics
-    from keras_resnet.runs.calibration import calibrate_and_measure
     from keras_resnet.runs.export_run import export_run
 
     dataset = pipeline.dataset
     if config.precise_bn:
         validation_error = recompute_statistics(model, pipeline, config.precise_bn)
-    measured, scores = calibrate_and_measure(model, pipeline, calibrated=config.calibrate)
+    measured, thresholds = measured_results(model, pipeline, validation_error, calibrated=config.calibrate)
     with atomic_write(folder / MODEL) as written:
         model.save(written)
-    write_sidecars(folder.path, dataset.class_names, pipeline.transform.spec)
+    write_sidecars(folder.path, dataset.class_names, pipeline.transform.spec, thresholds)
     results: dict[str, Any] = {"seconds": seconds, "epochs": epochs}
     if epoch is not None:
         results["epoch"] = epoch
-    results |= {**reported_results(dataset, validation_error, scores), **measured}
+    results |= measured
     record = folder.record(results)
     try:
         with pipeline.decode_errors.translate():
@@ -64,14 +64,47 @@ def finish_run(
     finally:
         folder.finish(results)  # the training is done, whatever becomes of its files
     split = record.reported_split
-    accuracies = {split: results["accuracy"], "validation": 1 - results["validation_error"]}
+    if thresholds:
+        name, reported, chosen = "mAP", results["mean_average_precision"], results["validation_map"]
+    else:
+        name, reported, chosen = "accuracy", results["accuracy"], 1 - results["validation_error"]
+    figures = {split: reported, "validation": chosen}
     _LOG.info(
         "%s on %s: %s after %s.",
         record.architecture.name,
         pipeline.dataset.name,
-        ", ".join(f"{100 * value:.2f}% accuracy on the {name} split" for name, value in accuracies.items()),
+        ", ".join(f"{100 * value:.2f}% {name} on the {split} split" for split, value in figures.items()),
         format_seconds(seconds),
     )
+
+
+def measured_results(
+    model: "keras.Model",
+    pipeline: "Pipeline",
+    validation_error: float,
+    *,
+    calibrated: bool,
+    former: float = 1.0,
+) -> tuple[dict[str, Any], tuple[float, ...] | None]:
+    """Returns all that is measured of a run's finished model, and its thresholds.
+
+    Args:
+        model: calibrated here, if that is wanted; its weights may not depend on the test split.
+        pipeline: images as the model takes them.
+        validation_error: of the model, 0 to 1.
+        calibrated, former: as of `calibrate_and_measure`. Models of several labels an image have thresholds
+            instead, and are not calibrated.
+
+    Returns:
+        Entries for the results in `run.json`, and the thresholds of a model of several labels an image.
+    """
+    if pipeline.dataset.multi_label:
+        thresholds = choose_thresholds(model, pipeline)
+        return multi_label_results(model, pipeline, thresholds), thresholds
+    from keras_resnet.runs.calibration import calibrate_and_measure
+
+    measured, scores = calibrate_and_measure(model, pipeline, calibrated=calibrated, former=former)
+    return {**reported_results(pipeline.dataset, validation_error, scores), **measured}, None
 
 
 def reported_results(dataset: Dataset, validation_error: float, scores: Scores) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import Architecture
-from keras_resnet.runs.checks import check_classes
+from keras_resnet.runs.checks import check_classes, describe_label_difference
 from keras_resnet.runs.record import MODEL, load_finished_run
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def grow_fingerprint(
             f"is {former.name}, which is not shallower than {architecture.name}; use a larger depth."
         )
     check_classes(dataset, record.settings["dataset"]["class_names"], f"grow_from={run}")
+    if record.multi_label != dataset.multi_label:
+        raise refuse(describe_label_difference(record.multi_label, dataset))
     theirs, ours = record.spec, transform.spec
     if (theirs.size, theirs.channels) != (ours.size, ours.channels):
         raise refuse(

@@ -11,6 +11,7 @@ from keras_resnet._utils.atomic import sha256
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, read_labels
+from keras_resnet.inference.thresholds import has_thresholds
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.infer import infer_architecture, public_weights, read_normalization
 from keras_resnet.runs.architecture import ArchitectureOptions
@@ -150,7 +151,11 @@ def _from_file(
         normalization = read_normalization(named, dataset.channels, str(path))
         has_head = "predictions/kernel" in named.arrays
     check_flags_match(config, architecture, f"weights={config.weights}")
-    same_classes = has_head and _class_names(path) == tuple(dataset.class_names)
+    same_classes = (
+        has_head
+        and _class_names(path) == tuple(dataset.class_names)
+        and has_thresholds(path.parent) == dataset.multi_label
+    )
     return InitialWeights(
         str(path), architecture, normalization, not same_classes, f"{architecture.name} {sha256(path)[:12]}"
     )

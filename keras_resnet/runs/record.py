@@ -100,6 +100,19 @@ class RunRecord:
         return results.get("reported_split") or ("test" if "test_error" in results else "validation")
 
     @property
+    def headline(self) -> str:
+        """The figure that a finished run is known by: its accuracy, or its mAP for several labels."""
+        results = self.results or {}
+        if self.multi_label:
+            return f"{100 * results['mean_average_precision']:.2f}% mAP"
+        return f"{100 * results['accuracy']:.2f}% accuracy"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image of its dataset has any number of labels, instead of one class."""
+        return bool(self.settings["dataset"].get("multi_label", False))
+
+    @property
     def spec(self) -> InputSpec:
         """What its model takes.
 

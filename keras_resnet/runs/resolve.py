@@ -20,6 +20,7 @@ from keras_resnet.runs.config import BEST, LAST, TrainConfig
 from keras_resnet.runs.data_options import dataset_label
 from keras_resnet.runs.grow import grow_fingerprint
 from keras_resnet.runs.initial_weights import InitialWeights, resolve_initial_weights
+from keras_resnet.runs.multi_label import check_multi_label
 from keras_resnet.runs.own_images import choose_depth, is_own, log_depth
 from keras_resnet.runs.provenance import command_of, versions
 from keras_resnet.runs.recipe import resolve_recipe
@@ -81,6 +82,8 @@ def resolve(config: TrainConfig) -> TrainJob:
         log_depth(dataset, default_depth, transform.spec.size)
     recipe_name, recipe = resolve_recipe(config, dataset)
     recipe = _resolve_zero_gamma(config, recipe, architecture)
+    if dataset.multi_label:
+        check_multi_label(config, recipe, dataset)
     if recipe.unfreeze and config.weights is None and config.grow_from is None:
         raise UserError(
             "unfreezes stages one after another, which is for a model that starts from weights; use weights "
@@ -113,7 +116,7 @@ def resolve(config: TrainConfig) -> TrainJob:
         "recipe": {"name": recipe_name, **recipe.settings()},
         "training": {
             "export_epoch": export_epoch,
-            "calibrate": config.calibrate and not dataset.validates_on_test,
+            "calibrate": config.calibrate and not (dataset.validates_on_test or dataset.multi_label),
         }
         | {
             name: getattr(config, name)
@@ -247,4 +250,5 @@ def _dataset_settings(dataset: Dataset) -> dict[str, object]:
         **{f"{name}_images": split and split.size for name, split in splits.items()},
         "class_names": list(dataset.class_names),
         **({"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}),
+        **({"multi_label": True} if dataset.multi_label else {}),
     }

@@ -12,7 +12,7 @@ from keras_resnet._utils.lock import lock_folder
 from keras_resnet.data.dataset import Dataset
 from keras_resnet.data.input_spec import InputTransform
 from keras_resnet.errors import UserError
-from keras_resnet.runs.checks import check_classes
+from keras_resnet.runs.checks import check_classes, describe_label_difference
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.data_options import DataOptions, changed_options, data_options
 from keras_resnet.runs.record import CARD, HISTORY, MODEL, RECORD, REPORT, RunRecord, load_finished_run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from keras_resnet.data.pipeline import Pipeline
     from keras_resnet.evaluation.evaluator import Evaluation
+    from keras_resnet.evaluation.multi_label_evaluator import MultiLabelEvaluation
     from keras_resnet.export.compare import Report
     from keras_resnet.inference.predictor import Predictor
     from keras_resnet.runs.explain import Explanation
@@ -66,6 +67,9 @@ class Run:
     def metrics(self) -> Mapping[str, float]:
         """`accuracy` (0 to 1, of the test split where there is one), `validation_error`, `test_error` where
         there is a test split, the `seconds` and `epochs` of the training, and the `epoch` of its weights.
+
+        Of a run of several labels an image, errors are shares of wrong labels, and there are
+        `mean_average_precision`, `validation_map` and `macro_f1`. Of others:
 
         On `measured_images` of the test split, or of validation: `macro_f1` and `balanced_accuracy` (0 to 1),
         mean cross-entropy `nll` and expected calibration error `ece` (0 to 1). Of a calibrated run also
@@ -149,6 +153,12 @@ class Run:
                 return self.dataset  # refuses
         found = (options or DataOptions()).load(dataset)
         check_classes(found, self.record.settings["dataset"]["class_names"], f"the run {self.path.name}")
+        if found.multi_label != self.record.multi_label:
+            raise UserError(
+                describe_label_difference(self.record.multi_label, found),
+                parameter="dataset",
+                value=found.name,
+            )
         channels = self.record.spec.channels
         if found.channels != channels:
             raise UserError(
@@ -174,7 +184,7 @@ class Run:
         scales: Sequence[int] = (),
         hflip: bool | None = None,
         options: DataOptions | None = None,
-    ) -> "Evaluation":
+    ) -> "Evaluation | MultiLabelEvaluation":
         """Tests the model on the run's dataset or another one with the same classes.
 
         Args:
@@ -188,11 +198,21 @@ class Run:
             UserError: dataset, views and model do not fit each other; an image cannot be decoded.
         """
         require_tensorflow_backend()
+        if self.record.multi_label and views != "center":
+            raise UserError(
+                "is not defined for several labels an image; use views=center.",
+                parameter="views",
+                value=views,
+            )
         from keras_resnet.evaluation.evaluator import evaluate
 
         found = self.dataset if dataset is None and options is None else self.load_dataset(dataset, options)
         predictor = self.predictor("model.keras")
         decode_errors = (options or data_options(self.config)).decode_errors()
+        if self.record.multi_label:
+            from keras_resnet.evaluation.multi_label_evaluator import evaluate_multi_label
+
+            return evaluate_multi_label(predictor, found.reported_split, decode_errors)
         results = evaluate(
             {self.path.name: predictor},
             found.reported_split,
@@ -256,13 +276,14 @@ class Run:
         return load_predictor(self.path, prefer)
 
     def predict(
-        self, images: "str | os.PathLike | np.ndarray | Sequence", top: int = 5
+        self, images: "str | os.PathLike | np.ndarray | Sequence", top: int | None = None
     ) -> "list[tuple[str, float]] | list[list[tuple[str, float]]]":
         """The most probable classes of one image, or of each of several.
 
         Args:
             images: a path, a list of paths, or pixels 0 to 255: (H, W, C) or (N, H, W, C).
-            top: number of classes.
+            top: number of classes; by default 5, or for several labels an image those that reach their
+                threshold.
 
         Returns:
             (class, probability) of each class, the most probable first; a list of such lists for several
@@ -272,7 +293,10 @@ class Run:
             UserError: an image cannot be read.
         """
         single = isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 4) == 3
-        answers = self._predictor.top(images, top)
+        if top is None and self.record.multi_label:
+            answers = self._predictor.labels(images)
+        else:
+            answers = self._predictor.top(images, 5 if top is None else top)
         return answers[0] if single else answers
 
     @functools.cached_property

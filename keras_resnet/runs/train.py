@@ -82,10 +82,10 @@ def _train_in_folder(
     results = folder.results()
     if results is not None and resume != "never":
         _LOG.info(
-            "%s is this run, finished with %.2f%% accuracy on the %s split. To train it again, use "
-            "resume=never or another run_name.",
+            "%s is this run, finished with %s on the %s split. To train it again, use resume=never or "
+            "another run_name.",
             folder.path,
-            100 * results["accuracy"],
+            folder.record(results).headline,
             folder.record(results).reported_split,
         )
         return Run.open(folder.path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_resnet.data.image_arrays import UNIFORMS, ImageArrays
 from keras_resnet.errors import UserError
-from keras_resnet.models.head import count_classes
+from keras_resnet.models.head import MULTI_LABEL, count_classes, find_head
 from keras_resnet.training.input import ResumableData, check_divisible
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def as_batches(
     batch_size: int = _VALIDATION_BATCH,
 ) -> "ResumableData | Iterable":
     """Returns data as batches (images, labels): labels are integers (N,), or probabilities (N, classes).
+
+    A model with a sigmoid for each of several labels takes the latter alone, 1 for each label of an image.
 
     Args:
         data: `ResumableData` as it is, batches as tf.data, or a pair of arrays (or what NumPy makes arrays
@@ -109,6 +111,16 @@ def _check_form(
         fits = True
     else:
         fits = len(label_shape) == 2 and label_shape[1] in (None, classes) and _is_number(label_dtype)
+    if find_head(model) == MULTI_LABEL:
+        vectors = label_shape is None or (len(label_shape) == 2 and label_shape[1] in (None, classes))
+        if not vectors or not _is_number(label_dtype):
+            raise UserError(
+                f"must have vectors of 0 and 1 of shape (N, {classes}) as labels, for {model.name} ends in a "
+                f"sigmoid for each label, of which an image may have several; got {label_shape} of "
+                f"{label_dtype.name}. With one label for each image, end the model in a softmax.",
+                parameter=parameter,
+            )
+        return
     if not fits:
         raise UserError(
             f"must have integer labels of shape (N,) or (N, 1), or one-hot labels of shape (N, {classes}); "

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_resnet.errors import UserError
-from keras_resnet.models.head import SIGMOID, count_classes, find_head
+from keras_resnet.models.head import MULTI_LABEL, SIGMOID, count_classes, find_head
 from keras_resnet.training.losses import MIN_PROBABILITY
 from keras_resnet.training.measures import class_probabilities, in_full_precision, logits_of
 
@@ -47,6 +47,12 @@ class Distillation:
         Raises:
             UserError: with the number of classes or the shapes.
         """
+        for model in (self.teacher, student):
+            if find_head(model) == MULTI_LABEL:
+                raise UserError(
+                    f"is not defined for models of several labels an image, as {model.name}; leave it out.",
+                    parameter="distillation",
+                )
         theirs, own = count_classes(self.teacher), count_classes(student)
         if theirs != own:
             raise UserError(

@@ -66,12 +66,15 @@ def train(
             which can start at any step; or a pair of arrays, of which each epoch makes batches in another
             order, or `ImageArrays`, which crops and flips them as well. Images are cast to the dtype of the
             model's input. Labels are integers (N,) or (N, 1), or probabilities (N, classes), such as one-hot
-            labels, for a recipe without `batch_augment`.
+            labels, for a recipe without `batch_augment`. A model that ends in a sigmoid for each of several
+            labels takes vectors of 0 and 1, (N, labels); its loss is the mean binary cross-entropy, its error
+            the share of wrong labels.
         validation_data: batches (images, labels) of this worker, or a pair of arrays; each image counts once.
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
         metrics: functions (integer labels, probabilities) -> one value per image, as those of keras.metrics.
-            They get the softmax of logits, and both probabilities of a sigmoid.
+            They get the softmax of logits, and both probabilities of a sigmoid; of several labels the vectors
+            and the probability of each label.
         checkpoints: where the state is kept. Repeat the call to resume an interrupted training.
         gradient_accumulation_steps: number of parts in which a batch is computed, one after another, in less
             memory.

@@ -5,12 +5,14 @@ from typing import Any
 
 import keras
 
-from keras_resnet.models.head import LOGITS, SIGMOID
+from keras_resnet.errors import UserError
+from keras_resnet.models.head import LOGITS, MULTI_LABEL, SIGMOID
 from keras_resnet.training.losses import MIN_PROBABILITY
 
 # Of the engine: tf.Tensor or jax.Array.
 Tensor = Any
-# A metric, here and in keras.metrics: (integer labels, probabilities) -> one value per image.
+# A metric, here and in keras.metrics: (integer labels, probabilities) -> one value per image. The labels of a
+# model of several labels are vectors.
 Metric = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -29,6 +31,15 @@ def top1_error(labels: Tensor, probabilities: Tensor) -> Tensor:
     return keras.ops.cast(wrong, "float32")
 
 
+def label_error(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Returns the share of wrong labels of each image, where labels of a probability over 0.5 are predicted.
+
+    Shapes: (N, classes), 0 or 1, or mixed and smoothed, and (N, classes) -> (N,).
+    """
+    wrong = keras.ops.not_equal(labels > 0.5, probabilities > 0.5)
+    return keras.ops.mean(keras.ops.cast(wrong, "float32"), axis=-1)
+
+
 def class_labels(labels: Tensor) -> Tensor:
     """Returns integer labels (N,): the labels themselves, or the largest class of each of (N, classes)."""
     return keras.ops.argmax(labels, axis=-1) if len(labels.shape) == 2 else labels
@@ -37,13 +48,19 @@ def class_labels(labels: Tensor) -> Tensor:
 def training_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
     """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite.
 
+    Of several labels, the mean of their binary cross-entropies.
+
     Args:
-        labels: integers (N,) or probabilities (N, classes).
+        labels: integers (N,) or probabilities (N, classes); for several labels the latter.
         outputs: of the model.
         logits: behind the outputs, where they are known.
         head: what the outputs are, as of `find_head`.
     """
     outputs = in_full_precision(outputs if logits is None else logits)
+    if head == MULTI_LABEL:
+        _check_vectors(labels)
+        labels = keras.ops.cast(labels, outputs.dtype)
+        return keras.losses.binary_crossentropy(labels, outputs, from_logits=logits is not None)
     if head == SIGMOID:
         targets = labels[:, 1:] if len(labels.shape) == 2 else labels[:, None]
         targets = keras.ops.cast(targets, outputs.dtype)
@@ -73,9 +90,48 @@ def class_probabilities(outputs: Tensor, logits: Tensor | None, head: str) -> Te
     if head == SIGMOID:
         outputs = in_full_precision(outputs)
         return keras.ops.concatenate([1 - outputs, outputs], axis=1)
+    if head == MULTI_LABEL:
+        return in_full_precision(outputs)
     if logits is None:
         return in_full_precision(outputs)
     return keras.ops.softmax(in_full_precision(logits))
+
+
+def reported_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
+    """Returns the loss of each image that is not trained on, (N,), as history and evaluation report it.
+
+    Arguments as above.
+    """
+    if head == MULTI_LABEL:
+        _check_vectors(labels)
+        return label_cross_entropy(labels, outputs, logits)
+    probabilities = class_probabilities(outputs, logits, head)
+    return cross_entropy(labels, log_probabilities(probabilities, logits, head))
+
+
+def label_cross_entropy(labels: Tensor, outputs: Tensor, logits: Tensor | None) -> Tensor:
+    """Returns the mean binary cross-entropy of the labels of each image; arguments as above.
+
+    Shapes: (N, classes), (N, classes) and (N, classes) -> (N,).
+    """
+    if logits is None:
+        outputs = in_full_precision(outputs)
+        present = keras.ops.log(keras.ops.maximum(outputs, MIN_PROBABILITY))
+        absent = keras.ops.log(keras.ops.maximum(1 - outputs, MIN_PROBABILITY))
+    else:
+        logits = in_full_precision(logits)
+        present, absent = keras.ops.log_sigmoid(logits), keras.ops.log_sigmoid(-logits)
+    labels = keras.ops.cast(labels, present.dtype)
+    return -keras.ops.mean(labels * present + (1 - labels) * absent, axis=-1)
+
+
+def _check_vectors(labels: Tensor) -> None:
+    if len(labels.shape) != 2:
+        raise UserError(
+            "has one label for each image, and the model ends in a sigmoid for each label, of which an image "
+            "may have several; use vectors of 0 and 1, (N, labels), or a model that ends in a softmax.",
+            parameter="train_data",
+        )
 
 
 def log_probabilities(probabilities: Tensor, logits: Tensor | None, head: str) -> Tensor:
@@ -124,30 +180,42 @@ def sums(
     probabilities: Tensor,
     sample_weight: Tensor,
     metrics: Mapping[str, Metric],
+    head: str,
 ) -> Tensor:
     """Returns the sum of each of `metric_names` over the images, and the number of images.
 
+    The error is the top-1 error, or of several labels an image the share of wrong ones.
+
     Args:
         sample_weight: 1 for each image that counts, 0 for one that only fills up the batch, (N,).
+        head: what the outputs are, as of `find_head`.
     """
-    measured = [losses, top1_error(labels, probabilities)]
-    measured += [metric(class_labels(labels), probabilities) for metric in metrics.values()]
+    errors, targets = top1_error, class_labels(labels)
+    if head == MULTI_LABEL:
+        errors, targets = label_error, labels
+    measured = [losses, errors(labels, probabilities)]
+    measured += [metric(targets, probabilities) for metric in metrics.values()]
     values = keras.ops.stack([keras.ops.cast(values, "float32") for values in measured])
     # Not by multiplication: images that only fill up the batch may have any loss, even NaN.
     totals = keras.ops.sum(keras.ops.where(sample_weight > 0, values, 0.0), axis=1)
     return keras.ops.concatenate([totals, keras.ops.sum(sample_weight)[None]])
 
 
-def class_counts(labels: Tensor, probabilities: Tensor, sample_weight: Tensor) -> Tensor:
+def class_counts(labels: Tensor, probabilities: Tensor, sample_weight: Tensor, head: str) -> Tensor:
     """Returns for each class its images, its predictions, and those that are both, (3 * classes,) float32.
 
+    Labels of which an image may have several are predicted from a probability of 0.5 on.
+
     Args:
-        sample_weight: as of `sums`.
+        sample_weight, head: as of `sums`.
     """
     classes = probabilities.shape[-1]
-    predictions = keras.ops.argmax(probabilities, axis=-1)
-    truth = keras.ops.cast(class_labels(labels), predictions.dtype)
-    of_class, predicted = (keras.ops.one_hot(numbers, classes) for numbers in (truth, predictions))
+    if head == MULTI_LABEL:
+        of_class, predicted = (keras.ops.cast(values > 0.5, "float32") for values in (labels, probabilities))
+    else:
+        predictions = keras.ops.argmax(probabilities, axis=-1)
+        truth = keras.ops.cast(class_labels(labels), predictions.dtype)
+        of_class, predicted = (keras.ops.one_hot(numbers, classes) for numbers in (truth, predictions))
     counted = keras.ops.stack([of_class, predicted, of_class * predicted])
     counted = keras.ops.sum(counted * keras.ops.cast(sample_weight, counted.dtype)[:, None], axis=1)
     return keras.ops.cast(keras.ops.reshape(counted, (-1,)), "float32")

@@ -384,7 +384,10 @@ class Trainer:
                 means = _means(dict(zip(names, totals[: len(names)].tolist(), strict=True)))
                 callback_list.on_test_batch_end(number, means)
             # Metrics of the user by these names stay.
-            means = {**means, **class_metrics(*totals[len(names) :].reshape(3, -1)), **means}
+            counted = class_metrics(*totals[len(names) :].reshape(3, -1))
+            if self._steps.is_multi_label:
+                del counted["balanced_accuracy"]  # is of one class an image
+            means = {**means, **counted, **means}
             callback_list.on_test_end(means)
         return {f"val_{name}": value for name, value in means.items()}
 

@@ -112,8 +112,18 @@ def test_every_head_is_recognized_and_gives_probabilities(name):
     assert find_head(wrapped) == "probabilities"
 
 
+def test_a_sigmoid_for_each_of_several_labels_returns_probabilities_of_these():
+    model = _model(_dense(activation="sigmoid"))
+    assert find_head(model) == "multi_label"
+    assert count_classes(model) == CLASSES
+    assert probability_model(model) is model
+    # Their labels are vectors: one class an image is refused.
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
+    with refused("train_data"):
+        train(model, data, data, Recipe(reference="", epochs=1, batch_size=8), callbacks=[])
+
+
 REFUSED = {
-    "sigmoids": _dense(activation="sigmoid"),
     "relu": _dense(activation="relu"),
     "tanh": _then(_dense(), layers.Activation("tanh")),
     "one output": _dense(1),

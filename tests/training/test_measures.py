@@ -84,5 +84,7 @@ def test_images_that_only_fill_up_a_batch_count_for_no_class(soft):
     probabilities = tf.constant([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1]])
     labels = tf.constant([0, 1, 1, 2])
     labels = tf.one_hot(labels, 3) * 0.8 + 0.05 if soft else labels
-    counts = class_counts(labels, probabilities, tf.constant([1.0, 1, 1, 0])).numpy().reshape(3, 3)
+    counts = (
+        class_counts(labels, probabilities, tf.constant([1.0, 1, 1, 0]), PROBABILITIES).numpy().reshape(3, 3)
+    )
     np.testing.assert_array_equal(counts, [[1, 2, 0], [1, 1, 1], [1, 1, 0]])

@@ -11,6 +11,7 @@ from keras_resnet.runs.options import Option
 
 if TYPE_CHECKING:
     from keras_resnet.evaluation.evaluator import Evaluation
+    from keras_resnet.evaluation.multi_label_evaluator import MultiLabelEvaluation
 
 ARGUMENT = "[MODEL...]"
 LOG_TO_STDERR = True
@@ -26,11 +27,36 @@ def run(*models: str) -> None:
         print(results.json)
         return
     print(f"{results.dataset}, split {results.split}, views {FLAGS.views or 'center'}:")
-    _print_table(results.evaluations)
+    from keras_resnet.evaluation.evaluator import Evaluation
+
+    single, several = {}, {}
+    for name, evaluation in results.evaluations.items():
+        if isinstance(evaluation, Evaluation):
+            single[name] = evaluation
+        else:
+            several[name] = evaluation
+    files = "labels"
+    if single:
+        _print_table(single)
+        files = "classes, its confusion matrix and its worst mistakes"
+    else:
+        _print_multi_label(several)
+    print(f"\n{results.folder}/: evaluation.json; of each model its {files}.")
+
+
+def _print_multi_label(evaluations: "Mapping[str, MultiLabelEvaluation]") -> None:
+    width = max(map(len, evaluations))
     print(
-        f"\n{results.folder}/: evaluation.json; of each model its classes, its confusion matrix and its "
-        "worst mistakes."
+        f"  {'':{width}}{'images':>9}{'mAP':>10}{'macro-F1':>10}{'wrong labels':>14}"
+        f"{'loss':>8}{'images/s':>10}"
     )
+    for name, evaluation in evaluations.items():
+        scores = evaluation.scores
+        print(
+            f"  {name:{width}}{scores.images:9,}{100 * scores.mean_average_precision:9.2f}%"
+            f"{100 * scores.macro_f1:9.2f}%{100 * scores.label_error:13.2f}%{scores.loss:8.4f}"
+            f"{evaluation.images_per_second:10,.0f}"
+        )
 
 
 def _print_table(evaluations: "Mapping[str, Evaluation]") -> None:

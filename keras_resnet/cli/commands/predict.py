@@ -1,4 +1,4 @@
-"""`keras-resnet predict`: the most probable classes of images."""
+"""`keras-resnet predict`: the most probable classes of images, or their labels."""
 
 import json
 import pathlib
@@ -17,8 +17,15 @@ ARGUMENT = "MODEL IMAGE..."
 LOG_TO_STDERR = True
 FLAGS = flags.FlagValues()
 _ANSWERS = "Answers"
-_TOP = Option("Number of classes to print for each image.", "int", minimum=1, group=_ANSWERS)
-define_flag(FLAGS, "top", _TOP, 5)
+_DEFAULT_TOP = 5
+_TOP = Option(
+    "Number of classes to print for each image. Default of a model of several labels an image: those that "
+    "reach their threshold.",
+    "int",
+    minimum=1,
+    group=_ANSWERS,
+)
+define_flag(FLAGS, "top", _TOP, _DEFAULT_TOP)
 define_flag(FLAGS, "json", Option("Print one line of JSON per image.", "bool", group=_ANSWERS))
 define(FLAGS, ArchitectureOptions)
 
@@ -26,11 +33,11 @@ _BAR = 30
 
 
 def run(model: str, *images: str) -> int:
-    """Prints the most probable classes of each image; 1 if one of several could not be read."""
+    """Prints the most probable classes of each image, or its labels; 1 if one of several cannot be read."""
     from keras_resnet.data.images.pillow import preprocess_image
     from keras_resnet.runs.predictor import load_predictor
 
-    top = check_value("top", 5 if FLAGS.top is None else FLAGS.top, _TOP)
+    top = None if FLAGS["top"].using_default_value else check_value("top", FLAGS.top, _TOP)
     options = config_from_flags(FLAGS, ArchitectureOptions)
     named = list(_images(images))
     predictor = load_predictor(
@@ -46,7 +53,10 @@ def run(model: str, *images: str) -> int:
             failed += 1
             print(f"keras-resnet predict: {error}", file=sys.stderr)
             continue
-        (answers,) = predictor.top(pixels, top)
+        if top is None and predictor.thresholds is not None:
+            (answers,) = predictor.labels(pixels)
+        else:
+            (answers,) = predictor.top(pixels, top or _DEFAULT_TOP)
         label = format_value(name)  # a path may not be UTF-8
         print(_as_json(label, answers) if FLAGS.json else _as_text(label, answers), flush=True)
     return 1 if failed else 0
@@ -89,6 +99,8 @@ def _as_json(name: str, answers: list[tuple[str, float]]) -> str:
 
 
 def _as_text(name: str, answers: list[tuple[str, float]]) -> str:
+    if not answers:
+        return f"{name}\n  none of the labels"
     width = max(len(class_name) for class_name, _ in answers)
     lines = [
         f"  {class_name:{width}} {100 * probability:6.2f}% {'#' * round(_BAR * probability)}".rstrip()

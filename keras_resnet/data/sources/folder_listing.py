@@ -120,7 +120,7 @@ def _files(
             continue
         found = find_images(folders[class_name])
         refuse_splits_in_class(folders[class_name], found.subfolders, name)
-        files.extend(LabeledFile(path, label, identity) for path, identity in found.images)
+        files.extend(LabeledFile(path, (label,), identity) for path, identity in found.images)
         unread.update(found.unread)
     unread["in no class folder"] += _images_directly_in(split)
     return files

@@ -27,7 +27,7 @@ def hold_out(labels: Sequence[int], groups: Sequence[str], fraction: float) -> l
     targets = {label: held_out_count(size, fraction) for label, size in training.items()}
     wanted = collections.Counter(targets)  # of these, images that are not held out yet
     of_class: dict[int, list[str]] = collections.defaultdict(list)
-    for group in sorted(sizes, key=_hash):
+    for group in sorted(sizes, key=hash_name):
         for label in sizes[group]:
             of_class[label].append(group)
     held_out: set[str] = set()
@@ -56,6 +56,7 @@ def hold_out(labels: Sequence[int], groups: Sequence[str], fraction: float) -> l
     return [group in held_out for group in groups]
 
 
-def _hash(name: str) -> bytes:
+def hash_name(name: str) -> bytes:
+    """Returns a hash that orders names at random, the same on every machine."""
     # Composed, as macOS stores names otherwise than Linux; a name on the disk may not be UTF-8.
     return hashlib.sha256(unicodedata.normalize("NFC", name).encode(errors="surrogateescape")).digest()

@@ -5,12 +5,13 @@ import os
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_resnet.data.dataset import Split, shuffled_indices
 from keras_resnet.data.sources.image_files import Identity
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 _LOG = logging.getLogger(__name__)
@@ -20,22 +21,33 @@ _MAX_HEADERS = 200
 
 
 class LabeledFile(NamedTuple):
-    """An image file, the index of its class, and what is equal for two paths of it."""
+    """An image file, the indices of its labels, and what is equal for two paths of it."""
 
     path: pathlib.Path
-    label: int
+    labels: tuple[int, ...]
     identity: Identity | None
 
+    @property
+    def label(self) -> int:
+        """Index of its class, where each image has one."""
+        return self.labels[0]
 
-def split_of_files(name: str, files: Sequence[LabeledFile]) -> Split:
-    """Describes files, in their order, as a split of this name."""
+
+def split_of_files(name: str, files: Sequence[LabeledFile], num_labels: int | None = None) -> Split:
+    """Describes files, in their order, as a split of this name.
+
+    Args:
+        num_labels: for a multi-label dataset, the size of its vectors of labels.
+    """
     # In bytes, for names that are not UTF-8.
-    paths, labels = [os.fsencode(file.path) for file in files], [file.label for file in files]
+    paths = [os.fsencode(file.path) for file in files]
+    labels: Any = [file.label for file in files] if num_labels is None else _vectors(files, num_labels)
 
     def read(key: "tf.Tensor | None", start: "tf.Tensor | int" = 0, step: int = 1) -> "tf.data.Dataset":
         import tensorflow as tf
 
-        all_paths, all_labels = tf.constant(paths), tf.constant(labels, tf.int64)
+        dtype = tf.int64 if num_labels is None else tf.float32
+        all_paths, all_labels = tf.constant(paths), tf.constant(labels, dtype)
         return tf.data.Dataset.from_tensor_slices(shuffled_indices(len(paths), key)[start::step]).map(
             lambda index: (index, tf.io.read_file(all_paths[index]), all_labels[index]),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -45,6 +57,16 @@ def split_of_files(name: str, files: Sequence[LabeledFile]) -> Split:
         return paths[index].decode(errors="backslashreplace")
 
     return Split(name, len(paths), read, describe, tuple(paths), labels)
+
+
+def _vectors(files: Sequence[LabeledFile], num_labels: int) -> "np.ndarray":
+    """Returns (files, num_labels) float32: 1 for each label that a file has, else 0."""
+    import numpy as np
+
+    vectors = np.zeros((len(files), num_labels), "float32")
+    for row, file in enumerate(files):
+        vectors[row, list(file.labels)] = 1
+    return vectors
 
 
 def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, int]:
@@ -73,7 +95,7 @@ def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
 
 def missing_classes(files: Sequence[LabeledFile], class_names: Sequence[str]) -> list[str]:
     """Returns the classes of which there is no file."""
-    present = {file.label for file in files}
+    present = {label for file in files for label in file.labels}
     return [name for index, name in enumerate(class_names) if index not in present]
 
 

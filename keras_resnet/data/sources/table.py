@@ -7,10 +7,11 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from keras_resnet.data.dataset import Dataset, max_left_out
 from keras_resnet.data.sources.hold_out import hold_out
+from keras_resnet.data.sources.hold_out_multi_label import hold_out_multi_label
 from keras_resnet.data.sources.labeled_files import (
     LabeledFile,
     common_shape,
@@ -40,7 +41,8 @@ def table_dataset(
     """Describes the images of a table: each row has a path and a label, and perhaps a split and a group.
 
     Without rows for validation, those for tests are the validation split. Where all rows are for training, a
-    part of each class is held out for validation, whole groups together.
+    part of each class is held out for validation, whole groups together. Images with several labels are held
+    out so that each label is in both parts in proportion, by iterative stratification.
 
     Args:
         name: path of the table.
@@ -60,7 +62,10 @@ def table_dataset(
     class_names, splits, split_names = divide(rows, validation_fraction)
     for role, files in splits.items():
         warn_of_missing_classes(files, class_names, f"{format_value(name)}: the split {split_names[role]}")
-    made = {role: split_of_files(split_names[role], files) for role, files in splits.items()}
+    multi_label = rows.labels.multi_label
+    num_labels = len(class_names) if multi_label else None
+    made = {role: split_of_files(split_names[role], files, num_labels) for role, files in splits.items()}
+    counts = collections.Counter(label for file in splits["train"] for label in file.labels)
     return Dataset(
         name=name,
         class_names=class_names,
@@ -70,6 +75,8 @@ def table_dataset(
         hflip=True,
         test=made.get("test"),
         fingerprint=_fingerprint(splits, name),
+        multi_label=multi_label,
+        label_counts=tuple(counts[label] for label in range(len(class_names))) if multi_label else (),
     )
 
 
@@ -104,11 +111,16 @@ def divide(
     elif "validation" not in by_role:
         by_role["validation"], split_names["validation"] = by_role.pop("test"), split_names.pop("test")
     splits = {
-        role: [LabeledFile(pathlib.Path(one.path), labels[one.label], one.identity) for one in by_role[role]]
+        role: [_labeled_file(entry, labels) for entry in by_role[role]]
         for role in SPLIT_NAMES
         if role in by_role
     }
     return class_names, splits, split_names
+
+
+def _labeled_file(entry: Entry, labels: Mapping[str, int]) -> LabeledFile:
+    own = tuple(sorted(labels[name] for name in entry.labels))
+    return LabeledFile(pathlib.Path(entry.path), own, entry.identity)
 
 
 def _report_faults(rows: TableRows, bad_images: str, max_bad_images: float) -> None:
@@ -178,20 +190,25 @@ def _check_groups(
                 )
 
 
-def _class_names(train: Iterable[Entry], rows: TableRows) -> tuple[str, ...]:
-    """Returns the labels in the order of their numbers, if all are numbers, or sorted."""
-    names = {entry.label for entry in train}
+def _class_names(train: Sequence[Entry], rows: TableRows) -> tuple[str, ...]:
+    """Returns the labels in the order of their columns, or of their numbers if all are numbers, or sorted."""
+    names = {name for entry in train for name in entry.labels}
+    if rows.labels.is_binary:
+        _check_columns(names, rows)
+        return rows.labels.columns
+    column = rows.labels.columns[0]
     if len(names) < 2:
+        what = "label" if rows.labels.multi_label else "class"
         raise refusal(
             rows.name,
-            f"its column {rows.columns['label']!r} has {len(names)} class to train on, {min(names)!r}, and "
+            f"its column {column!r} has {len(names)} {what} to train on, {min(names, default='')!r}, and "
             "needs two or more.",
         )
-    if len(names) > 2 and len(names) == len(rows.entries):
+    if not rows.labels.multi_label and len(names) > 2 and len(names) == len(rows.entries):
         raise UserError(
             f"each of the {len(names):,} images has a class of its own; name the column of the class.",
             parameter="label_column",
-            value=rows.columns["label"],
+            value=column,
         )
     similar: dict[str, str] = {}
     for name in sorted(names):
@@ -204,13 +221,26 @@ def _class_names(train: Iterable[Entry], rows: TableRows) -> tuple[str, ...]:
     return tuple(sorted(names, key=(lambda name: (float(name), name)) if are_numbers else None))
 
 
+def _check_columns(names: Collection[str], rows: TableRows) -> None:
+    """Refuses a column of a label that no training image has."""
+    for column in rows.labels.columns:
+        if column not in names:
+            raise UserError(
+                f"{column!r} is 1 for no training image; add images of it, or leave it out.",
+                parameter="label_columns",
+                value=",".join(rows.labels.columns),
+            )
+
+
 def _check_classes(rows: TableRows, train: Sequence[Entry], labels: Mapping[str, int]) -> None:
     """Refuses a class that is only in other splits."""
     for entry in rows.entries:
-        if entry.label not in labels:
+        for label in entry.labels:
+            if label in labels:
+                continue
             raise refusal(
                 rows.name,
-                f"the class {entry.label!r} of row {entry.row:,} is in {entry.split} and not in "
+                f"the class {label!r} of row {entry.row:,} is in {entry.split} and not in "
                 f"{_usual_name(train)}; add training images of it, or remove it.",
             )
 
@@ -219,11 +249,15 @@ def _hold_out(
     entries: Sequence[Entry], labels: Mapping[str, int], fraction: float, rows: TableRows
 ) -> list[bool]:
     """Returns which entries are held out: whole groups, where there are any."""
-    numbers = [labels[entry.label] for entry in entries]
     # What a folder of the same files would hold out.
     names = [os.path.relpath(entry.path, rows.images).replace(os.sep, "/") for entry in entries]
     groups = [entry.group or name for entry, name in zip(entries, names, strict=True)]
-    held_out = hold_out(numbers, groups, fraction)
+    if rows.labels.multi_label:
+        held_out = hold_out_multi_label(
+            [[labels[name] for name in entry.labels] for entry in entries], groups, fraction
+        )
+    else:
+        held_out = hold_out([labels[entry.labels[0]] for entry in entries], groups, fraction)
     if not any(held_out):
         unit = rows.columns.get("group", "image")
         raise refusal(
@@ -239,5 +273,6 @@ def _fingerprint(splits: Mapping[str, Iterable[LabeledFile]], name: str) -> str:
     for role, files in splits.items():
         for file in files:
             path = os.path.relpath(file.path, folder).replace(os.sep, "/")
-            digest.update(f"{role}\0{path}\0{file.label}\n".encode(errors="surrogateescape"))
+            own = ",".join(map(str, file.labels))
+            digest.update(f"{role}\0{path}\0{own}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

@@ -18,6 +18,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # Values of these types are text, or become text.
 _SCALARS = (str, bool, int, float)
+# Between the values of a list, which Parquet may hold in a cell: a control character that no label has.
+LIST_SEPARATOR = "\x1f"
 _INSTALL = "pip install 'keras-resnet-applications[parquet]'"
 
 
@@ -148,6 +150,8 @@ class _Parquet:
     def _as_text(self, value: Any, column: str) -> str:
         if value is None or value != value:  # NaN, as pandas has it for no value
             return ""
+        if isinstance(value, list) and all(isinstance(one, _SCALARS) for one in value):
+            return "".join(f"{one}{LIST_SEPARATOR}" for one in value) or LIST_SEPARATOR
         if not isinstance(value, _SCALARS):
             raise refusal(
                 self._name,

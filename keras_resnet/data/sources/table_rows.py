@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import os
 import pathlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,8 +15,9 @@ from keras_resnet.data.sources.file_finder import FileFinder, NotFound
 from keras_resnet.data.sources.image_files import SUFFIXES as IMAGE_SUFFIXES
 from keras_resnet.data.sources.image_files import Identity
 from keras_resnet.data.sources.split_names import SPLIT_NAMES, split_role
-from keras_resnet.data.sources.table_columns import TableColumns, find_columns
+from keras_resnet.data.sources.table_columns import TableColumns
 from keras_resnet.data.sources.table_file import Row, TableFile, refusal
+from keras_resnet.data.sources.table_labels import TableLabels, find_labels
 from keras_resnet.errors import UserError, format_value
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
         row: number of the row that names it, the first of several.
         path: of the file.
         identity: equal for two paths of the same file.
-        label: name of its class, composed, with single spaces.
+        labels: name of its class, composed, with single spaces; of a multi-label table of any number.
         split: as the table writes it; "" where it has no column for it.
         group: "" where there is none.
     """
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     row: int
     path: str
     identity: Identity
-    label: str
+    labels: tuple[str, ...]
     split: str
     group: str
 
@@ -69,7 +69,8 @@ class TableRows:
     Args:
         name: path of the table.
         images: folder that its paths start from.
-        columns: name of the column of "path", "label", "split" and "group", as far as there are such columns.
+        columns: name of the column of "path", "split" and "group", as far as there are such columns.
+        labels: where the labels are.
         num_rows: number of its rows, without empty ones.
         entries: its images, each file once, in the order of the rows.
         faults: rows that are not among the entries, in their order.
@@ -80,6 +81,7 @@ class TableRows:
     name: str
     images: str
     columns: dict[str, str]
+    labels: TableLabels
     num_rows: int
     entries: tuple[Entry, ...]
     faults: tuple[RowFault, ...]
@@ -101,25 +103,27 @@ def read_table(name: str, columns: TableColumns, images_dir: str | None = None) 
     table = TableFile(name)
     images = _images_folder(name, images_dir)
     _check_header(table, images)
-    found = find_columns(table.columns, columns)
-    roles = list(found)
-    rows = list(table.rows([found[role] for role in roles]))
+    found, labels = find_labels(table, columns)
+    # Cells by their role, and those of labels by their column.
+    roles = [*found, *labels.columns]
+    rows = list(table.rows([*found.values(), *labels.columns]))
     if not rows:
         raise refusal(name, f"has a header ({', '.join(table.columns)}) and no rows.")
-    _log_understood(table, found, images_dir, len(rows))
+    _log_understood(table, found, labels, images_dir, len(rows))
     values = [dict(zip(roles, row.cells, strict=True)) if row.cells is not None else None for row in rows]
     splits = [cells["split"] for cells in values if cells is not None and "split" in cells]
     if splits and not any(map(split_role, splits)):
         raise _no_splits(found["split"], splits)
     tests = [cells for cells in values if cells is not None and split_role(cells.get("split", "")) == "test"]
-    unlabeled = len(tests) if tests and not any(cells["label"] for cells in tests) else 0
+    any_labeled = any(cells[column] for cells in tests for column in labels.columns)
+    unlabeled = len(tests) if tests and not any_labeled else 0
     finder = FileFinder(images)
     faults: list[RowFault] = []
     entries: list[Entry] = []
     for row, cells in zip(rows, values, strict=True):
         if unlabeled and cells is not None and split_role(cells.get("split", "")) == "test":
             continue
-        entry = _entry(row, cells, finder, len(table.columns))
+        entry = _entry(row, cells, labels, finder, len(table.columns))
         if isinstance(entry, RowFault):
             faults.append(entry)
         else:
@@ -128,7 +132,9 @@ def read_table(name: str, columns: TableColumns, images_dir: str | None = None) 
         raise _no_files(name, faults, images, images_dir)
     kept, contradictions, repeated = _without_repetitions(entries)
     faults = sorted([*faults, *contradictions])
-    return TableRows(name, images, found, len(rows), tuple(kept), tuple(faults), tuple(repeated), unlabeled)
+    return TableRows(
+        name, images, found, labels, len(rows), tuple(kept), tuple(faults), tuple(repeated), unlabeled
+    )
 
 
 def describe_rows(rows: Sequence[int]) -> str:
@@ -164,10 +170,13 @@ def _check_header(table: TableFile, images: str) -> None:
             )
 
 
-def _log_understood(table: TableFile, found: dict[str, str], images_dir: str | None, num_rows: int) -> None:
-    roles = ", ".join(f"{role} in column {column!r}" for role, column in found.items())
+def _log_understood(
+    table: TableFile, found: dict[str, str], labels: TableLabels, images_dir: str | None, num_rows: int
+) -> None:
+    described = [f"{role} in column {column!r}" for role, column in found.items()]
+    roles = ", ".join([*described[:1], labels.describe(), *described[1:]])
     notes = f" ({', '.join(table.notes)})" if table.notes else ""
-    unread = len(table.columns) - len(found)
+    unread = len(table.columns) - len(found) - len(labels.columns)
     others = f"; {unread} other column{'s' if unread > 1 else ''} not read" if unread else ""
     _LOG.info(
         "%s%s: %s rows, %s%s; paths start from %s.",
@@ -180,15 +189,19 @@ def _log_understood(table: TableFile, found: dict[str, str], images_dir: str | N
     )
 
 
-def _entry(row: Row, cells: dict[str, str] | None, finder: FileFinder, width: int) -> Entry | RowFault:
+def _entry(
+    row: Row, cells: dict[str, str] | None, labels: TableLabels, finder: FileFinder, width: int
+) -> Entry | RowFault:
     number = (row.number,)
     if cells is None:
         return RowFault(number, "damaged", f"it has {row.width} cells, and the header has {width}")
     if not cells["path"]:
         return RowFault(number, "no path", "its path is empty")
-    # One class, whatever program has written it.
-    label = " ".join(unicodedata.normalize("NFC", cells["label"]).split())
-    if not label:
+    try:
+        own = labels.read(cells)
+    except ValueError as error:
+        return RowFault(number, "no label", f"{error}, for {format_value(cells['path'])}")
+    if not own and not labels.multi_label:
         return RowFault(number, "no label", f"the label of {format_value(cells['path'])} is empty")
     split = cells.get("split", "")
     if "split" in cells and split_role(split) is None:
@@ -197,7 +210,7 @@ def _entry(row: Row, cells: dict[str, str] | None, finder: FileFinder, width: in
     found = finder.find(cells["path"])
     if isinstance(found, NotFound):
         return RowFault(number, *found)
-    return Entry(row.number, *found, label, split, cells.get("group", ""))
+    return Entry(row.number, *found, own, split, cells.get("group", ""))
 
 
 def _without_repetitions(
@@ -212,8 +225,8 @@ def _without_repetitions(
     repeated: list[tuple[int, int]] = []
     for same in by_file.values():
         first = same[0]
-        for role, value in (("label", "label"), ("split", "split"), ("group", "group")):
-            values = list(dict.fromkeys(getattr(entry, value) for entry in same))
+        for role in ("label", "split", "group"):
+            values = list(dict.fromkeys(_said(entry, role) for entry in same))
             if role == "split":
                 values = list({split_role(split): split for split in values}.values())
             if len(values) > 1:
@@ -226,6 +239,10 @@ def _without_repetitions(
             kept.append(first)
             repeated.extend((entry.row, first.row) for entry in same[1:])
     return kept, faults, sorted(repeated)
+
+
+def _said(entry: Entry, role: str) -> str:
+    return ", ".join(sorted(entry.labels)) if role == "label" else getattr(entry, role)
 
 
 def _no_splits(column: str, splits: Sequence[str]) -> UserError:

@@ -27,7 +27,7 @@ class DatasetStatistics:
 
     Args:
         images: how many were read.
-        labels: number of images of each class, by its index.
+        labels: number of images of each class, by its index; of a multi-label dataset, with each label.
         sizes: number of images of each (height, width).
         unreadable: how many could not be read, or have no readable size.
     """
@@ -53,7 +53,7 @@ def dataset_statistics(split: Split) -> DatasetStatistics:
         # The limit of pixels is twice that of which Pillow warns.
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
         for _, (_, image, label) in stream.as_numpy_iterator():
-            labels[int(label)] += 1
+            labels.update(np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)])
             size = _size(image)
             if size is not None:
                 sizes[size] += 1
@@ -61,11 +61,14 @@ def dataset_statistics(split: Split) -> DatasetStatistics:
 
 
 def samples(pipeline: Pipeline, mean: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Returns the first training images, (48, H, W, C) or fewer, and their class names."""
+    """Returns the first training images, (48, H, W, C) or fewer, and their class names or labels."""
     count = min(COLUMNS * _ROWS, pipeline.steps_per_epoch(1))
     with pipeline.decode_errors.translate():
         pixels, labels = next(pipeline.train_batches(count, 1, mean).as_numpy_iterator())
-    return pixels, [pipeline.dataset.class_names[label] for label in labels]
+    names = pipeline.dataset.class_names
+    if pipeline.dataset.multi_label:
+        return pixels, [", ".join(names[label] for label in np.flatnonzero(own)) for own in labels]
+    return pixels, [names[label] for label in labels]
 
 
 def images_per_second(pipeline: Pipeline, mean: np.ndarray, batch_size: int = 64) -> float:

@@ -197,7 +197,9 @@ def _files(folder: str | os.PathLike) -> tuple[list[_File], collections.Counter[
 
 def _placed(splits: Mapping[str, Sequence[LabeledFile]], class_names: Sequence[str]) -> list[_File]:
     return [
-        _File(file.path, role, class_names[file.label]) for role, split in splits.items() for file in split
+        _File(file.path, role, ", ".join(class_names[label] for label in file.labels))
+        for role, split in splits.items()
+        for file in split
     ]
 
 

@@ -1,4 +1,4 @@
-// One image, one model, five predictions. Nothing is fetched from anywhere but this folder.
+// One image, one model, five predictions, or any number of labels. Nothing is fetched from anywhere but this folder.
 import { loadAndCompile, loadLiteRt, Tensor } from "./litert/index.js";
 
 const element = (id) => document.getElementById(id);
@@ -56,7 +56,12 @@ async function classify(file) {
   const elapsed = performance.now() - start;
   if (number !== latest) return;
   element("status").textContent = `${file.name}: ${elapsed.toFixed(1)} ms.`;
-  const best = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, TOP);
+  const sorted = [...scores.keys()].sort((a, b) => scores[b] - scores[a]);
+  // Of a model of several labels an image those that reach their threshold: any number, or none.
+  const best = about.thresholds
+    ? sorted.filter((index) => scores[index] >= about.thresholds[index])
+    : sorted.slice(0, TOP);
+  if (!best.length) element("status").textContent += " It has none of the labels.";
   element("predictions").replaceChildren(...best.map((index) => row(about.class_names[index], scores[index])));
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
-from keras_resnet.models.head import LOGITS, SIGMOID, linear_head, logits_tensor
+from keras_resnet.models.head import LOGITS, MULTI_LABEL, SIGMOID, linear_head, logits_tensor
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
@@ -20,8 +20,7 @@ from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
     class_counts,
     class_probabilities,
-    cross_entropy,
-    log_probabilities,
+    reported_losses,
     sums,
 )
 from keras_resnet.training.recipes import Recipe
@@ -179,7 +178,7 @@ class JaxSteps(StepFunctions):
             taught = self._teacher_scores(teacher, x) if self._distillation else None
             losses = self._losses(y, outputs, logits, taught)
             probabilities = class_probabilities(outputs, logits, self._head)
-            total = sums(losses, y, probabilities, jnp.ones(len(y), "float32"), self._metrics)
+            total = sums(losses, y, probabilities, jnp.ones(len(y), "float32"), self._metrics, self._head)
             return jnp.sum(losses) / num_images * scale, (state, total)
 
         def part(state, x, y):
@@ -265,9 +264,9 @@ class JaxSteps(StepFunctions):
     def _test_on_all(self, weights, state, images, labels, sample_weight):
         outputs, logits, _ = self._call(weights, state, images, training=False)
         probabilities = class_probabilities(outputs, logits, self._head)
-        losses = cross_entropy(labels, log_probabilities(probabilities, logits, self._head))
-        total = sums(losses, labels, probabilities, sample_weight, self._metrics)
-        return jnp.concatenate([total, class_counts(labels, probabilities, sample_weight)])
+        losses = reported_losses(labels, outputs, logits, self._head)
+        total = sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
+        return jnp.concatenate([total, class_counts(labels, probabilities, sample_weight, self._head)])
 
     def _call(self, weights, state, images, training):
         """Returns the outputs, the logits behind them where they are known, and the new state."""
@@ -281,7 +280,8 @@ class JaxSteps(StepFunctions):
         state = [scope.get_current_value(variable) for variable in trained.non_trainable_variables]
         if not (silenced or self._returns_logits):
             return outputs, None, state
-        probabilities = keras.ops.sigmoid(outputs) if self._head == SIGMOID else outputs
+        is_sigmoid = self._head in (SIGMOID, MULTI_LABEL)
+        probabilities = keras.ops.sigmoid(outputs) if is_sigmoid else outputs
         return probabilities, outputs, state
 
     def _make_averages(self, decay: float) -> ExponentialMovingAverage:

@@ -8,7 +8,7 @@ import keras
 
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import freeze, stages
-from keras_resnet.models.head import count_classes, find_head
+from keras_resnet.models.head import MULTI_LABEL, count_classes, find_head
 from keras_resnet.training.averages import ExponentialMovingAverage
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.distillation import Distillation, class_scores
@@ -60,6 +60,8 @@ class StepFunctions(abc.ABC):
         self._metrics = dict(metrics or {})
         self._model, self._jit_compile, self._rematerialize = model, jit_compile, rematerialize
         self._head = find_head(model)
+        if self._head == MULTI_LABEL:
+            _check_multi_label(recipe, class_weight)
         self._distillation = distillation
         self._teacher = None if distillation is None else BlockwiseModel(distillation.teacher)
         if class_weight is not None and len(class_weight) != count_classes(model):
@@ -102,7 +104,8 @@ class StepFunctions(abc.ABC):
 
         Args:
             images, labels: this worker's share of the batch, (n, ...), n a multiple of its devices times
-                `gradient_accumulation_steps`. Labels are integers (n,) or probabilities (n, classes).
+                `gradient_accumulation_steps`. Labels are integers (n,) or probabilities (n, classes);
+                for a model of several labels an image the latter.
             flag: a number of this worker's, to be summed over the workers.
 
         Returns:
@@ -150,6 +153,11 @@ class StepFunctions(abc.ABC):
         """Trains from this stage on, and freezes what comes before it, from the next step on."""
         freeze(self._model, stage)
         self._build()
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the model ends in a sigmoid for each of several labels an image."""
+        return self._head == MULTI_LABEL
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -219,6 +227,22 @@ def check_unfreeze(model: keras.Model, recipe: Recipe) -> None:
                 parameter="unfreeze",
                 value=recipe.unfreeze,
             )
+
+
+def _check_multi_label(recipe: Recipe, class_weight: Sequence[float] | None) -> None:
+    """Refuses what is not defined for several labels an image."""
+    if class_weight is not None:
+        raise UserError(
+            "counts images by their class, and a model of several labels an image has none; leave it out.",
+            parameter="class_weight",
+            value=class_weight,
+        )
+    if recipe.warmup_error:
+        raise UserError(
+            "is a top-1 error, which models of several labels an image do not have; use 0, or warmup_epochs.",
+            parameter="warmup_error",
+            value=recipe.warmup_error,
+        )
 
 
 def _computes_float16(model: keras.Model) -> bool:

@@ -14,9 +14,8 @@ from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
     class_counts,
     class_probabilities,
-    cross_entropy,
-    log_probabilities,
     logits_of,
+    reported_losses,
     sums,
 )
 from keras_resnet.training.recipes import Recipe
@@ -145,7 +144,7 @@ class TensorFlowSteps(StepFunctions):
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             probabilities = class_probabilities(outputs, logits, self._head)
             # In float32, as in `test_step`, whatever the losses are in.
-            total += sums(losses, y, probabilities, tf.ones(tf.shape(losses)), self._metrics)
+            total += sums(losses, y, probabilities, tf.ones(tf.shape(losses)), self._metrics, self._head)
         self._set_state(state)
         self.optimizer.apply(self._share_overflow(gradients), variables)
         return tf.concat([total, [tf.reduce_mean(flags)]], axis=0)
@@ -187,9 +186,10 @@ class TensorFlowSteps(StepFunctions):
         outputs = self.trained(images, training=False)
         logits = logits_of(outputs, self._head)
         probabilities = class_probabilities(outputs, logits, self._head)
-        losses = cross_entropy(labels, log_probabilities(probabilities, logits, self._head))
-        total = sums(losses, labels, probabilities, sample_weight, self._metrics)
-        return tf.concat([total, class_counts(labels, probabilities, sample_weight)], axis=0)
+        losses = reported_losses(labels, outputs, logits, self._head)
+        total = sums(losses, labels, probabilities, sample_weight, self._metrics, self._head)
+        counts = class_counts(labels, probabilities, sample_weight, self._head)
+        return tf.concat([total, counts], axis=0)
 
     def _make_averages(self, decay: float) -> ExponentialMovingAverage:
         weights = [weight for weight in self.trained.variables if "float" in weight.dtype]
