@@ -22,6 +22,7 @@ COMMANDS = (
     "convert",
     "data inspect",
     "data validate",
+    "data shrink",
 )
 each = pytest.mark.parametrize("name", COMMANDS)
 
