@@ -50,7 +50,7 @@ class BatchAugmenter:
         """
         self._seeds.start(key)
         smoothing, states = self._settings.label_smoothing, self._classes
-        if labels.shape.rank == 2:
+        if len(labels.shape) == 2:
             labels, states = tf.cast(labels, tf.float32), 2  # each label is one of two classes: there or not
         else:
             labels = tf.one_hot(labels, self._classes)
