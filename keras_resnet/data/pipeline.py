@@ -204,7 +204,7 @@ class Pipeline:
         self, epoch: tf.Tensor, mean: np.ndarray
     ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
         """Returns what turns and augments cropped images, from their indices and them; None for nothing."""
-        transform, channels = self.transform, self.transform.spec.channels
+        transform = self.transform
         if not transform.optional:
             return None
         turns = self._uniforms(epoch, augment.TURN_UNIFORMS, _TURN)
@@ -213,12 +213,12 @@ class Pipeline:
         fill = tf.saturate_cast(tf.round(channel_mean), tf.uint8)
 
         def apply(indices, images):
-            images = augment.random_turn(
+            changed = augment.random_turn(
                 images, tf.gather(turns, indices), vflip=transform.vflip, rotate90=transform.rotate90
             )
             if transform.trivial_augment:
-                images = trivial_augment(images, tf.gather(draws, indices), fill)
-            return tf.ensure_shape(images, (None, transform.spec.size, transform.spec.size, channels))
+                changed = trivial_augment(changed, tf.gather(draws, indices), fill)
+            return tf.ensure_shape(changed, images.shape)
 
         return apply
 
@@ -286,10 +286,8 @@ class Pipeline:
                 return crop
             return tf.cond(own[-1] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
 
-        batches, further = (
-            self._epoch(epoch, part, crop_and_flip),
-            self._optional_augmentation(epoch, part.mean),
-        )
+        batches = self._epoch(epoch, part, crop_and_flip)
+        further = self._optional_augmentation(epoch, part.mean)
         if further is None:
             return batches.map(lambda _, images, labels: (images, labels))
         return batches.map(

@@ -208,12 +208,19 @@ def test_labels_stay_with_their_crops(augmentation):
     assert np.median(blue[0]) > 1.5 * np.median(blue[1])
 
 
-@pytest.mark.parametrize("augmentation", ["paper", "random_resized_crop"])
-def test_smaller_training_crops_leave_the_validation_images(augmentation):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"augmentation": "paper"},
+        {"augmentation": "random_resized_crop"},
+        {"vflip": True, "rotate90": True, "trivial_augment": True},
+    ],
+    ids=str,
+)
+def test_smaller_training_crops_leave_the_validation_images(fields):
     def images(size, train_size=None):
         spec = InputSpec(size, 3, "center")
-        transform = InputTransform(spec, hflip=True, augmentation=augmentation, train_size=train_size)
-        return Pipeline(PHOTOGRAPHS, transform)
+        return Pipeline(PHOTOGRAPHS, InputTransform(spec, hflip=True, train_size=train_size, **fields))
 
     smaller, like_train, like_validation = images(32, 24), images(24), images(32)
     for crops, expected in zip(
