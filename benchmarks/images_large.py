@@ -3,42 +3,20 @@
 import atexit
 import pathlib
 import shutil
-import tempfile
 
 import numpy as np
-import PIL.Image
+import photos
 from compare import OURS, Benchmark, Side, main
 from work import pulled_per_second
 
 FILES, BATCH, SIZE = 16, 16, 224
-WIDTH, HEIGHT, QUALITY = 4000, 3000, 90
+WIDTH, HEIGHT = 4000, 3000
 # Batches of each measurement: a few seconds.
 BATCHES = {"originals": 24, "shrunk": 160, "torchvision": 8}
 
 
 def large_photos() -> pathlib.Path:
-    """Writes scikit-learn's two photographs, enlarged from many crops, to train/CLASS and val/CLASS."""
-    from sklearn.datasets import load_sample_images
-
-    root = pathlib.Path(tempfile.mkdtemp(prefix="large-photos-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    random = np.random.default_rng(0)
-    for label, photo in enumerate(load_sample_images().images):
-        image = PIL.Image.fromarray(photo)
-        for split, count in (("train", FILES // 2), ("val", 1)):
-            below = root / "originals" / split / f"class{label}"
-            below.mkdir(parents=True)
-            for i in range(count):
-                width = random.uniform(0.8, 1) * min(image.width, image.height * WIDTH / HEIGHT)
-                height = width * HEIGHT / WIDTH
-                left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
-                box = (left, top, left + width, top + height)
-                large = image.resize((WIDTH, HEIGHT), PIL.Image.Resampling.BICUBIC, box)
-                # Enlarged pixels alone would be smoother than a camera's.
-                noise = random.normal(0, 2, (HEIGHT, WIDTH, 1))
-                pixels = np.clip(np.asarray(large) + noise, 0, 255).astype("uint8")
-                PIL.Image.fromarray(pixels).save(below / f"{i:03}.jpg", quality=QUALITY)
-    return root
+    return photos.folder(FILES, WIDTH, HEIGHT, noise=2)
 
 
 def _ours(folder, batches):
@@ -54,31 +32,20 @@ def _ours(folder, batches):
 def shrunk(options):
     from keras_resnet.data import shrink
 
-    root = large_photos()
-    shrink(root / "originals", root / "shrunk")
-    return _ours(root / "shrunk", BATCHES["shrunk"])
+    originals = large_photos()
+    copy = originals.with_name(f"{originals.name}-shrunk")
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    shrink(originals, copy)
+    return _ours(copy, BATCHES["shrunk"])
 
 
 def originals(options):
-    return _ours(large_photos() / "originals", BATCHES["originals"])
+    return _ours(large_photos(), BATCHES["originals"])
 
 
 def torchvision(options):
-    import torch
-    import torchvision
-
-    transforms = torchvision.transforms
-
-    def scaled(image):
-        return transforms.functional.resize(image, int(torch.randint(256, 481, ())))
-
-    view = transforms.Compose(
-        [scaled, transforms.RandomCrop(SIZE), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
-    )
-    data = torchvision.datasets.ImageFolder(large_photos() / "originals" / "train", view)
-    sampler = torch.utils.data.RandomSampler(data, replacement=True, num_samples=10**7)
-    loader = torch.utils.data.DataLoader(data, BATCH, sampler=sampler, num_workers=2, drop_last=True)
-    return pulled_per_second(iter(loader), BATCH, BATCHES["torchvision"], warm_up=2)
+    batches = photos.torchvision_batches(large_photos() / "train", SIZE, BATCH)
+    return pulled_per_second(batches, BATCH, BATCHES["torchvision"], warm_up=2)
 
 
 BENCHMARK = Benchmark(

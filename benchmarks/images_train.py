@@ -60,22 +60,7 @@ def decode_alone(options):
 
 
 def torchvision(options):
-    import torch
-    import torchvision
-
-    transforms = torchvision.transforms
-
-    def scaled(image):
-        return transforms.functional.resize(image, int(torch.randint(256, 481, ())))
-
-    view = transforms.Compose(
-        [scaled, transforms.RandomCrop(SIZE), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
-    )
-    data = torchvision.datasets.ImageFolder(photos.folder(FILES) / "train", view)
-    sampler = torch.utils.data.RandomSampler(data, replacement=True, num_samples=10**7)
-    return batches_per_second(
-        iter(torch.utils.data.DataLoader(data, BATCH, sampler=sampler, num_workers=2, drop_last=True))
-    )
+    return batches_per_second(photos.torchvision_batches(photos.folder(FILES) / "train", SIZE, BATCH))
 
 
 BENCHMARK = Benchmark(

@@ -1,7 +1,6 @@
 """What would make training images come faster. Imports no TensorFlow."""
 
 import statistics
-import warnings
 
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.dataset import Dataset, Split
@@ -46,15 +45,7 @@ def _median_shorter_side(split: Split) -> int | None:
     """Returns the median over some files of the split, in pixels; None where it has none that can be read."""
     if split.paths is None:
         return None
-    import PIL.Image
+    from keras_resnet.data.images.pixels import sample_headers
 
-    sides = []
-    for path in split.paths[:: -(-len(split.paths) // _MAX_HEADERS)]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-                with PIL.Image.open(path) as image:
-                    sides.append(min(image.size))
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
-            continue
+    sides = [min(size) for size, _ in sample_headers(split.paths, _MAX_HEADERS)]
     return round(statistics.median(sides)) if sides else None

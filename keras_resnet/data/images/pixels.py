@@ -6,8 +6,10 @@ pixels.
 
 import contextlib
 import io
+import os
 import struct
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import PIL.Image
@@ -18,6 +20,8 @@ from keras_resnet.data.images.exif import jpeg_orientation
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 # Modes of images that count as gray: a dataset of these alone has one channel.
 GRAY_MODES = ("1", "L", "I;16")
+# Errors of reading a header, and of images that Pillow refuses for their size.
+_HEADER_ERRORS = (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError)
 # What Pillow raises where a file is damaged.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 # What turns an image upright, by its EXIF orientation.
@@ -30,6 +34,22 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+
+
+def sample_headers(
+    paths: Sequence[str | bytes | os.PathLike], most: int
+) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yields (width, height) and mode of some files, evenly spread, without those that cannot be read."""
+    for path in paths[:: -(-len(paths) // most)]:
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns at half the number of pixels that it refuses.
+                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+                with PIL.Image.open(path) as image:
+                    header = image.size, image.mode
+        except _HEADER_ERRORS:
+            continue  # undecodable files are left to `DecodeErrors`
+        yield header
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_resnet.data.dataset import Dataset, Split, held_out_count, shuffled_indices
+from keras_resnet.data.dataset import Dataset, Split, shuffled_indices
+from keras_resnet.data.sources.hold_out import hold_out
 from keras_resnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -206,10 +207,7 @@ def _hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[
     """Holds out the images of each class whose indices hash lowest: random, and the same on every machine."""
     if not 0 < fraction < 1:
         raise UserError("must be between 0 and 1, as 0.1.", parameter="validation_fraction", value=fraction)
-    is_held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = sorted(np.flatnonzero(labels == label).tolist(), key=_hash)
-        is_held_out[members[: held_out_count(len(members), fraction)]] = True
+    is_held_out = np.array(hold_out(labels.tolist(), list(map(str, range(len(labels)))), fraction))
     if not is_held_out.any():
         raise UserError(
             "has one image of each class, and needs two or more of one for some to be held out; add images, "
@@ -217,7 +215,3 @@ def _hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[
             parameter="train",
         )
     return (images[~is_held_out], labels[~is_held_out]), (images[is_held_out], labels[is_held_out])
-
-
-def _hash(index: int) -> bytes:
-    return hashlib.sha256(str(index).encode()).digest()

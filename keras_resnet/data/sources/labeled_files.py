@@ -3,7 +3,6 @@
 import logging
 import os
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,21 +73,10 @@ def common_shape(files: Sequence[LabeledFile]) -> tuple[int | None, int | None, 
 
     It decides what a model takes: never pass test images, which no choice may depend on.
     """
-    import PIL.Image
+    from keras_resnet.data.images.pixels import GRAY_MODES, sample_headers
 
-    from keras_resnet.data.images.pixels import GRAY_MODES
-
-    sizes, modes = set(), set()
-    for path, _, _ in files[:: -(-len(files) // _MAX_HEADERS)]:
-        try:
-            with warnings.catch_warnings():
-                # Pillow warns at half the number of pixels that it refuses.
-                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-                with PIL.Image.open(path) as image:
-                    sizes.add(image.size)
-                    modes.add(image.mode)
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
-            continue  # undecodable files are left to `DecodeErrors`
+    headers = list(sample_headers([file.path for file in files], _MAX_HEADERS))
+    sizes, modes = {size for size, _ in headers}, {mode for _, mode in headers}
     width, height = sizes.pop() if len(sizes) == 1 else (None, None)
     return height, width, 1 if modes and modes <= set(GRAY_MODES) else 3
 
