@@ -98,7 +98,7 @@ class Predictor:
         """
         if k < 1:
             raise UserError("must be at least 1.", parameter="k", value=k)
-        return [row[:k] for row in self._ranked(images)]
+        return self._ranked(images, k)
 
     def labels(self, images: Images) -> list[list[tuple[str, float]]]:
         """Returns the labels of each image, (name, probability), the likeliest first: any number, or none.
@@ -120,9 +120,9 @@ class Predictor:
         thresholds = dict(zip(self.class_names, self.thresholds, strict=True))
         return [[one for one in row if one[1] >= thresholds[one[0]]] for row in self._ranked(images)]
 
-    def _ranked(self, images: Images) -> list[list[tuple[str, float]]]:
+    def _ranked(self, images: Images, k: int | None = None) -> list[list[tuple[str, float]]]:
         probabilities = self.predict(images)
-        best = np.argsort(-probabilities, axis=1, kind="stable")
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
         return [
             [(self.class_names[index], float(row[index])) for index in order]
             for row, order in zip(probabilities, best, strict=True)

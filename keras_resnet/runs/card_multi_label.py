@@ -3,20 +3,15 @@
 import dataclasses
 from collections.abc import Sequence
 
+from keras_resnet.evaluation.multi_label import LabelScores
 from keras_resnet.inference.thresholds import THRESHOLDS
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelRow:
-    """What was measured of one label, on the split that is reported; as of `evaluation.LabelScores`."""
+class LabelRow(LabelScores):
+    """What was measured of one label, on the split that is reported, with its name."""
 
     name: str
-    positives: int
-    average_precision: float | None
-    threshold: float
-    precision: float
-    recall: float
-    f1: float
 
 
 @dataclasses.dataclass(frozen=True)

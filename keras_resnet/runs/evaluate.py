@@ -141,7 +141,7 @@ def evaluate(
     folder = pathlib.Path(config.output_dir)
     check_writable(folder, "output_dir")
     if dataset.multi_label:
-        check_views(config)
+        check_views(config.views, config.ensemble_weights)
     prepare()
     if dataset.multi_label:
         return _evaluate_multi_label(paths, dataset, options, config)

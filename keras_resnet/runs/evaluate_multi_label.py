@@ -15,26 +15,23 @@ if TYPE_CHECKING:
     from keras_resnet.evaluation.multi_label_evaluator import MultiLabelEvaluation
 
 
-def check_views(config: Any) -> None:
+def check_views(views: str, ensemble_weights: Sequence[float] = ()) -> None:
     """Refuses what is not defined for several labels an image.
 
-    Args:
-        config: an `EvaluateConfig`.
-
     Raises:
-        UserError: with the field.
+        UserError: with the parameter.
     """
-    if config.views != "center":
+    if views != "center":
         raise UserError(
             "is not defined for several labels an image; use views=center.",
             parameter="views",
-            value=config.views,
+            value=views,
         )
-    if config.ensemble_weights:
+    if ensemble_weights:
         raise UserError(
             "models of several labels an image are evaluated one by one, without an ensemble; leave it out.",
             parameter="ensemble_weights",
-            value=config.ensemble_weights,
+            value=ensemble_weights,
         )
 
 

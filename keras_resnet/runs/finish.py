@@ -9,7 +9,7 @@ from keras_resnet.data.dataset import Dataset
 from keras_resnet.evaluation.metrics import Scores
 from keras_resnet.inference.sidecars import write_sidecars
 from keras_resnet.runs.config import TrainConfig
-from keras_resnet.runs.multi_label import choose_thresholds, multi_label_results
+from keras_resnet.runs.multi_label import multi_label_results
 from keras_resnet.runs.record import MODEL, RunFolder
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def measured_results(
         Entries for the results in `run.json`, and the thresholds of a model of several labels an image.
     """
     if pipeline.dataset.multi_label:
-        thresholds = choose_thresholds(model, pipeline)
-        return multi_label_results(model, pipeline, thresholds), thresholds
+        return multi_label_results(model, pipeline)
     from keras_resnet.runs.calibration import calibrate_and_measure
 
     measured, scores = calibrate_and_measure(model, pipeline, calibrated=calibrated, former=former)

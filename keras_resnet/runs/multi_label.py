@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from keras_resnet.data.pipeline import Pipeline
-    from keras_resnet.evaluation.multi_label import MultiLabelScores
 
 _BATCH = 256
 
@@ -45,17 +44,12 @@ def check_multi_label(config: TrainConfig, recipe: Recipe, dataset: Dataset) -> 
         )
 
 
-def choose_thresholds(model: "keras.Model", pipeline: "Pipeline") -> tuple[float, ...]:
-    """Returns the threshold of each label with the largest F1 on the validation split."""
-    from keras_resnet.evaluation.multi_label import best_thresholds
-
-    return best_thresholds(*_predictions(model, pipeline, pipeline.dataset.validation))
-
-
 def multi_label_results(
-    model: "keras.Model", pipeline: "Pipeline", thresholds: tuple[float, ...]
-) -> dict[str, Any]:
-    """Returns the results of a finished run; reads the test split, if there is one.
+    model: "keras.Model", pipeline: "Pipeline"
+) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """Returns the results of a finished run, and the threshold of each label; reads the test split, if any.
+
+    Thresholds are those of the largest F1 on the validation split.
 
     Returns:
         `validation_error` and `validation_map`; `test_error` where there is a test split; and of the reported
@@ -63,10 +57,15 @@ def multi_label_results(
         "validation". `labels` has the scores of each. Errors are shares of wrong labels at the thresholds,
         and the accuracy of right ones.
     """
+    from keras_resnet.evaluation.multi_label import best_thresholds, multi_label_scores
+
     dataset = pipeline.dataset
-    validation = _scores(model, pipeline, dataset.validation, thresholds)
-    reported = validation if dataset.test is None else _scores(model, pipeline, dataset.test, thresholds)
-    return {
+    predictions = _predictions(model, pipeline, dataset.validation)
+    thresholds = best_thresholds(*predictions)
+    reported = validation = multi_label_scores(*predictions, thresholds)
+    if dataset.test is not None:
+        reported = multi_label_scores(*_predictions(model, pipeline, dataset.test), thresholds)
+    results = {
         "validation_error": validation.label_error,
         "validation_map": validation.mean_average_precision,
         **({} if dataset.test is None else {"test_error": reported.label_error}),
@@ -79,6 +78,7 @@ def multi_label_results(
         ],
         "reported_split": "validation" if dataset.test is None else "test",
     }
+    return results, thresholds
 
 
 def multi_label_info(results: Mapping[str, Any]) -> MultiLabelInfo:
@@ -89,14 +89,6 @@ def multi_label_info(results: Mapping[str, Any]) -> MultiLabelInfo:
         results["validation_map"],
         tuple(LabelRow(**own) for own in results["labels"]),
     )
-
-
-def _scores(
-    model: "keras.Model", pipeline: "Pipeline", split: Split, thresholds: tuple[float, ...]
-) -> "MultiLabelScores":
-    from keras_resnet.evaluation.multi_label import multi_label_scores
-
-    return multi_label_scores(*_predictions(model, pipeline, split), thresholds)
 
 
 def _predictions(model: "keras.Model", pipeline: "Pipeline", split: Split) -> "tuple[np.ndarray, np.ndarray]":

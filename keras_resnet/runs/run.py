@@ -15,6 +15,7 @@ from keras_resnet.errors import UserError
 from keras_resnet.runs.checks import check_classes, describe_label_difference
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.runs.data_options import DataOptions, changed_options, data_options
+from keras_resnet.runs.evaluate_multi_label import check_views
 from keras_resnet.runs.record import CARD, HISTORY, MODEL, RECORD, REPORT, RunRecord, load_finished_run
 
 if TYPE_CHECKING:
@@ -198,12 +199,8 @@ class Run:
             UserError: dataset, views and model do not fit each other; an image cannot be decoded.
         """
         require_tensorflow_backend()
-        if self.record.multi_label and views != "center":
-            raise UserError(
-                "is not defined for several labels an image; use views=center.",
-                parameter="views",
-                value=views,
-            )
+        if self.record.multi_label:
+            check_views(views)
         from keras_resnet.evaluation.evaluator import evaluate
 
         found = self.dataset if dataset is None and options is None else self.load_dataset(dataset, options)
