@@ -94,9 +94,8 @@ def build(job: TrainJob) -> Built:
             grow_into(model, config.grow_from, job.architecture)
         distillation = None
         if job.teacher:
-            # It sees the training images alone.
-            seen = job.transform.train_size or spec.size
-            shape = (seen, seen, spec.channels)
+            crop = job.transform.train_size or spec.size  # validation takes no part in it
+            shape = (crop, crop, spec.channels)
             distillation = job.teacher.build(
                 shape, len(dataset.class_names), dtype_policy(config.mixed_precision)
             )

@@ -318,21 +318,20 @@ def _changes(info: CardInfo) -> dict[str, str]:
 
 
 def _augmentation(info: CardInfo) -> str:
+    lighting = ""
     if info.spec.crop_mode == "squash":
         crops = f"shifted by up to {info.crop_padding} pixel(s)"
     elif info.augmentation == "random_resized_crop":
         crops = "random rectangles of 8% to 100% of the area"
     else:
         crops = "random squares at random scales"
-    if info.train_size:
-        crops += f", resized to {info.train_size} pixels"
-    if info.augmentation == "paper" and info.spec.crop_mode != "squash" and info.spec.channels == 3:
-        crops += ", with random lighting"
+        lighting = ", with random lighting" if info.spec.channels == 3 else ""
+    size = f", resized to {info.train_size} pixels" if info.train_size else ""
     flips = ["flipped horizontally"] if info.hflip else []
     flips += [_OPTIONAL[name] for name in info.optional_augmentations]
     batch_augment = dataclasses.asdict(info.recipe.batch_augment)
     mixed = [f"{name.replace('_', ' ')} {value:g}" for name, value in batch_augment.items() if value]
-    return ", ".join([crops, *flips, *mixed])
+    return ", ".join([f"{crops}{size}{lighting}", *flips, *mixed])
 
 
 def _files(info: CardInfo, report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What a training is told about bfloat16."""
+"""Advice about bfloat16."""
 
 import logging
 import sys

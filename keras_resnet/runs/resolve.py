@@ -28,6 +28,7 @@ from keras_resnet.runs.record import CHECKPOINTS, RunFolder
 from keras_resnet.runs.teacher import Teacher, resolve_teacher
 from keras_resnet.training.checkpoint import Checkpoints
 from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.rematerialization import BATCH_NORM, is_frugal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,23 +183,16 @@ def _check_architecture(config: TrainConfig, architecture: Architecture) -> None
             parameter="drop_path",
             value=config.drop_path,
         )
-    on_tensorflow = keras_backend() == "tensorflow"
-    if config.rematerialize and config.sync_batch_norm and on_tensorflow:
+    if config.rematerialize and config.sync_batch_norm and keras_backend() == "tensorflow":
         raise UserError(
             "cannot be combined with sync_batch_norm, whose layers communicate with other devices and cannot "
             "be computed again; leave one of them out.",
             parameter="rematerialize",
             value=config.rematerialize,
         )
-    if "batch_norm" in config.rematerialize and config.jit_compile and on_tensorflow:
-        raise UserError(
-            "cannot recompute batch_norm in steps of TensorFlow that XLA compiles; leave out jit_compile, or "
-            "name stages.",
-            parameter="rematerialize",
-            value=config.rematerialize,
-        )
+    is_frugal(config.rematerialize, config.jit_compile, keras_backend())  # refuses
     for stage in config.rematerialize:
-        if stage not in (*architecture.stages, "batch_norm"):
+        if stage not in (*architecture.stages, BATCH_NORM):
             raise UserError(
                 f"{architecture.name} has the stages {','.join(architecture.stages)}; batch_norm stands for "
                 "the inexpensive layers of all.",

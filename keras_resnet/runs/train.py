@@ -81,12 +81,13 @@ def _train_in_folder(
     folder = job.folder
     results = folder.results()
     if results is not None and resume != "never":
+        record = folder.record(results)
         _LOG.info(
             "%s is this run, finished with %s on the %s split. To train it again, use resume=never or "
             "another run_name.",
             folder.path,
-            folder.record(results).headline,
-            folder.record(results).reported_split,
+            record.headline,
+            record.reported_split,
         )
         return Run.open(folder.path)
     if resume == "must" and not job.checkpoints.any_valid():

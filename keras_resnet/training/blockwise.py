@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from keras_resnet._utils.recursion import raised_recursion_limit
-from keras_resnet.errors import UserError
 from keras_resnet.models.graph import Call, calls, run
 from keras_resnet.models.layers import ZeroPaddingShortcut
 from keras_resnet.weights.names import STEM, parse_layer_name, stage_of
@@ -27,41 +26,12 @@ _PURE = (
 )
 
 
-# What `rematerialize` takes besides stages: all but the convolutions, in every block.
-BATCH_NORM = "batch_norm"
-
 # (input, trainable weights, other weights, training) -> (output, updated averages)
 _Function = Callable[[Any, Sequence[Any], Sequence[Any], bool], tuple[Any, list[Any]]]
 
 
 # Convolutions, and the sums of which the statistics of batch norm are made, which are few numbers.
 _KEPT_BY_JAX = ("conv_general_dilated", "dot_general", "reduce_sum")
-
-
-def is_frugal(rematerialize: Collection[str], jit_compile: bool) -> bool:
-    """Whether blocks keep the outputs of convolutions for their gradients, and recompute what is cheap.
-
-    TensorFlow does so by itself (`recompute.py`), but not in steps that XLA compiles, whose batch norm
-    returns other statistics. JAX does it for "batch_norm".
-
-    Args:
-        rematerialize: stages, or "batch_norm".
-        jit_compile: whether the step is compiled by XLA, for TensorFlow.
-
-    Raises:
-        UserError: "batch_norm" with jit_compile.
-    """
-    asked = BATCH_NORM in rematerialize
-    if keras.backend.backend() == "jax":
-        return asked
-    if asked and jit_compile:
-        raise UserError(
-            "cannot recompute batch_norm in steps of TensorFlow that XLA compiles; leave out jit_compile, or "
-            "name stages.",
-            parameter="rematerialize",
-            value=BATCH_NORM,
-        )
-    return not jit_compile
 
 
 class BlockwiseModel(keras.Model):

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 import keras
 
 from keras_resnet._utils.progress import format_seconds
-from keras_resnet.training.blockwise import is_frugal
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.rematerialization import is_frugal
 from keras_resnet.weights.names import LayerName, parse_layer_name
 
 _WARMUP_STEPS, _MEASURED_STEPS = 2, 5
@@ -77,7 +77,7 @@ def estimate_memory(
         jit_compile: whether the step is compiled by XLA, for TensorFlow; with `rematerialize` it decides what
             the other blocks keep, as of `is_frugal`.
     """
-    frugal = is_frugal(rematerialize, jit_compile)
+    frugal = is_frugal(rematerialize, jit_compile, keras.backend.backend())
     weights = model.count_params() * 4
     copies = 3 + bool(recipe.ema_decay)
     names = {layer.name for layer in model.layers}

@@ -338,7 +338,7 @@ class Trainer:
         """
         step, recipe = self.state.step, self._recipe
         count = min(self._steps.steps_per_call, last - step)
-        if self._watches_steps or (recipe.warmup_error and self._rate.schedule.warming_up):
+        if count == 1 or self._watches_steps or (recipe.warmup_error and self._rate.schedule.warming_up):
             return [rate]
         if self._steps.averages:
             count = min(count, self._steps.averages.next_update(step) + 1 - step)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.training.engines.jax_mesh import DeviceMesh, narrow
-from keras_resnet.training.engines.jax_steps import JaxSteps
+from keras_resnet.training.engines.jax_steps import JaxSteps, pad
 from keras_resnet.training.recipes import Recipe
 
 # A step of a small network takes a GPU less time than Python takes to start one.
@@ -71,7 +71,7 @@ class JaxArraySteps(JaxSteps):
         missing = self.steps_per_call - len(batches)
         rows, uniforms = (np.stack(part) for part in zip(*batches, strict=True))
         rates = np.array(learning_rates, self._inner_optimizer.learning_rate.dtype)
-        rates, rows, uniforms = (_pad(array, missing) for array in (rates, rows, uniforms))
+        rates, rows, uniforms = (pad(array, missing) for array in (rates, rows, uniforms))
         share = self._mesh.share
         totals = self._run_train(
             rates,
@@ -114,7 +114,3 @@ def crop_rows(
         jnp.clip(across, 0, width - 1)[:, None],
     ]
     return jnp.where(inside[..., None], crops, fill)
-
-
-def _pad(array: np.ndarray, missing: int) -> np.ndarray:
-    return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))

@@ -14,7 +14,7 @@ from keras_resnet._utils.recursion import raised_recursion_limit
 from keras_resnet.errors import UserError
 from keras_resnet.models.head import LOGITS, MULTI_LABEL, SIGMOID, linear_head, logits_tensor
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
-from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
+from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.engines.jax_mesh import DEVICES, DeviceMesh
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
@@ -24,6 +24,7 @@ from keras_resnet.training.measures import (
     sums,
 )
 from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.rematerialization import is_frugal
 
 # Batches that are copied to the devices before they are needed.
 _AHEAD = 2
@@ -49,7 +50,7 @@ class JaxSteps(StepFunctions):
             with raised_recursion_limit():
                 model = keras.Model(model.inputs, logits, name=model.name)
         self._returns_logits = logits is not None or self._head == LOGITS
-        frugal = is_frugal(self._rematerialize, self._jit_compile)
+        frugal = is_frugal(self._rematerialize, self._jit_compile, "jax")
         self.trained = BlockwiseModel(model, self._rematerialize, frugal)
         self._changing = set(map(id, self._changing_state()))
         self._train = self._compile_train()
@@ -100,7 +101,7 @@ class JaxSteps(StepFunctions):
         total = self._test(
             self._values(self.trained.trainable_variables),
             self._values(self.trained.non_trainable_variables),
-            *(self._mesh.share(_pad(part, missing)) for part in batch),
+            *(self._mesh.share(pad(part, missing)) for part in batch),
         )
         return np.asarray(total).tolist()
 
@@ -315,8 +316,8 @@ def _split(array: jax.Array, parts: int, groups: int) -> jax.Array:
     return rows.swapaxes(0, 1).reshape((parts, -1, *array.shape[1:]))
 
 
-def _pad(part: Any, missing: int) -> Any:
-    """Appends zeros: images of weight 0, where another worker has more of them."""
+def pad(part: Any, missing: int) -> Any:
+    """Appends zeros: images of weight 0 where another worker has more of them, or steps not to compute."""
     return np.pad(np.asarray(part), [(0, missing)] + [(0, 0)] * (np.ndim(part) - 1)) if missing else part
 
 

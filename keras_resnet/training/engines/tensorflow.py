@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
-from keras_resnet.training.blockwise import BlockwiseModel, is_frugal
+from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.cluster import WorkerInfo
 from keras_resnet.training.engines.steps import StepFunctions
 from keras_resnet.training.measures import (
@@ -19,6 +19,7 @@ from keras_resnet.training.measures import (
     sums,
 )
 from keras_resnet.training.recipes import Recipe
+from keras_resnet.training.rematerialization import is_frugal
 from keras_resnet.training.strategy import (
     all_reduce_sum,
     handle_lost_workers,
@@ -77,7 +78,7 @@ class TensorFlowSteps(StepFunctions):
         self._test = tf.function(self._test_anywhere, autograph=False, reduce_retracing=True)
 
     def _build(self) -> None:
-        frugal = is_frugal(self._rematerialize, self._jit_compile)
+        frugal = is_frugal(self._rematerialize, self._jit_compile, "tensorflow")
         self.trained = BlockwiseModel(self._model, self._rematerialize, frugal)
         self._state = self._changing_state()
         self._train = tf.function(

@@ -55,6 +55,18 @@ def _assert_same(results, expected, tolerance=1e-4):
         np.testing.assert_allclose(results["history"][name], values, rtol=tolerance, err_msg=name)
 
 
+def _run(script, **environment):
+    """Runs Python code in a process of its own with JAX."""
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "KERAS_BACKEND": "jax", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+
+
 def _arrays(folder):
     with np.load(sorted(folder.glob("step-*.npz"))[-1]) as file:
         return {name: file[name] for name in file if name != "meta"}  # which has the seconds it took
@@ -116,15 +128,7 @@ def test_recomputed_batch_norm_keeps_half_and_has_the_same_gradients():
         for found, right in zip(gradients, expected):
             np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-9 * np.abs(right).max())
     """
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"}
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
+    _run(script, JAX_ENABLE_X64="1")
 
 
 def test_the_best_epoch_is_restored_with_averages_and_class_weights(tmp_path):
@@ -152,14 +156,7 @@ def test_the_best_epoch_is_restored_with_averages_and_class_weights(tmp_path):
             wrong = model.predict(x[64:], verbose=0).argmax(axis=1) != y[64:]
             assert abs(wrong.mean() - min(errors)) < 1e-6 < errors[-1] - min(errors), state
     """
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
+    _run(script)
 
 
 def test_arrays_need_no_tensorflow():
@@ -196,15 +193,7 @@ def test_arrays_need_no_tensorflow():
         wrong = model.predict(test[0], verbose=0).argmax(axis=1) != test[1]
         assert abs(wrong.mean() - state.history["val_error"][-1]) < 1e-6
     """
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
+    _run(script)
 
 
 @pytest.mark.slow
