@@ -41,7 +41,7 @@ class MultiLabelScores:
         macro_f1: mean of the labels' F1 at their thresholds, 0..1, without labels that neither are there nor
             are predicted; NaN where all are such.
         label_error: share of wrong labels at the thresholds, over all images and labels, 0..1.
-        loss: binary cross-entropy, the mean over images and labels.
+        loss: binary cross-entropy, summed over the labels, the mean over the images.
         labels: of each label, in the order of the model's outputs.
     """
 
@@ -120,7 +120,7 @@ def multi_label_scores(
         mean_average_precision=float(np.mean(precisions)) if precisions else float("nan"),
         macro_f1=float(np.mean(counted)) if counted else float("nan"),
         label_error=float(np.mean(predicted != truth)),
-        loss=float(-np.log(np.maximum(own, MIN_PROBABILITY)).mean()),
+        loss=float(-np.log(np.maximum(own, MIN_PROBABILITY)).sum(axis=1).mean()),
         labels=labels,
     )
 

@@ -48,7 +48,9 @@ def class_labels(labels: Tensor) -> Tensor:
 def training_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head: str) -> Tensor:
     """Returns the loss of each image that is trained on, (N,): Keras', whose gradients are always finite.
 
-    Of several labels, the mean of their binary cross-entropies.
+    Of several labels, the sum of their binary cross-entropies: like the cross-entropy of a softmax, it moves
+    the logit of each label by its own residual, however many labels there are, so that the same learning
+    rates serve both.
 
     Args:
         labels: integers (N,) or probabilities (N, classes); for several labels the latter.
@@ -60,7 +62,8 @@ def training_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head
     if head == MULTI_LABEL:
         _check_vectors(labels)
         labels = keras.ops.cast(labels, outputs.dtype)
-        return keras.losses.binary_crossentropy(labels, outputs, from_logits=logits is not None)
+        mean = keras.losses.binary_crossentropy(labels, outputs, from_logits=logits is not None)
+        return mean * labels.shape[-1]
     if head == SIGMOID:
         targets = labels[:, 1:] if len(labels.shape) == 2 else labels[:, None]
         targets = keras.ops.cast(targets, outputs.dtype)
@@ -110,7 +113,7 @@ def reported_losses(labels: Tensor, outputs: Tensor, logits: Tensor | None, head
 
 
 def label_cross_entropy(labels: Tensor, outputs: Tensor, logits: Tensor | None) -> Tensor:
-    """Returns the mean binary cross-entropy of the labels of each image; arguments as above.
+    """Returns the sum of the binary cross-entropies of the labels of each image; arguments as above.
 
     Shapes: (N, classes), (N, classes) and (N, classes) -> (N,).
     """
@@ -122,7 +125,7 @@ def label_cross_entropy(labels: Tensor, outputs: Tensor, logits: Tensor | None) 
         logits = in_full_precision(logits)
         present, absent = keras.ops.log_sigmoid(logits), keras.ops.log_sigmoid(-logits)
     labels = keras.ops.cast(labels, present.dtype)
-    return -keras.ops.mean(labels * present + (1 - labels) * absent, axis=-1)
+    return -keras.ops.sum(labels * present + (1 - labels) * absent, axis=-1)
 
 
 def _check_vectors(labels: Tensor) -> None:

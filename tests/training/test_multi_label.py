@@ -32,7 +32,9 @@ def test_losses_and_errors_are_those_of_each_label():
     random = np.random.default_rng(0)
     logits = random.normal(size=(20, 4)).astype("float32")
     probabilities, labels = 1 / (1 + np.exp(-logits)), (random.random((20, 4)) < 0.4).astype("float32")
-    expected = [metrics.log_loss(*pair, labels=[0, 1]) for pair in zip(labels, probabilities, strict=True)]
+    expected = [
+        4 * metrics.log_loss(*pair, labels=[0, 1]) for pair in zip(labels, probabilities, strict=True)
+    ]
     for known in (logits, None):
         for function in (training_losses, reported_losses):
             losses = function(labels, probabilities, known, MULTI_LABEL)
@@ -50,14 +52,14 @@ def test_the_loss_of_a_probability_that_was_rounded_is_exact_where_logits_are_kn
     logits = np.float32([[-200.0, 200.0]])
     labels, outputs = np.float32([[1, 0]]), np.float32([[0, 1]])
     losses = reported_losses(labels, outputs, logits, MULTI_LABEL)
-    assert keras.ops.convert_to_numpy(losses).tolist() == [200.0]
+    assert keras.ops.convert_to_numpy(losses).tolist() == [400.0]
 
 
-def test_steps_are_those_of_gradient_descent_on_the_mean_binary_cross_entropy():
+def test_steps_are_those_of_gradient_descent_on_the_summed_binary_cross_entropies():
     model = _model()
     kernel, bias = (weight.astype("float64") for weight in model.get_weights())
     images = IMAGES[:16].reshape(16, -1) / 255
-    residuals = (1 / (1 + np.exp(-(images @ kernel + bias))) - LABELS[:16]) / (16 * 4)
+    residuals = (1 / (1 + np.exp(-(images @ kernel + bias))) - LABELS[:16]) / 16
     train(model, (IMAGES[:16], LABELS[:16]), (IMAGES, LABELS), RECIPE, callbacks=[])
     assert model.get_weights()[0] == pytest.approx(kernel - 0.5 * images.T @ residuals, abs=1e-5)
     assert model.get_weights()[1] == pytest.approx(bias - 0.5 * residuals.sum(axis=0), abs=1e-5)
@@ -76,7 +78,7 @@ def test_history_has_the_share_of_wrong_labels():
     probabilities = _numbers(model)[:50]
     history = {name: values[-1] for name, values in state.history.items()}
     assert history["val_error"] == pytest.approx(metrics.hamming_loss(LABELS[:50], probabilities > 0.5))
-    losses = metrics.log_loss(LABELS[:50].ravel(), probabilities.ravel())
+    losses = LABELS.shape[1] * metrics.log_loss(LABELS[:50].ravel(), probabilities.ravel())
     assert history["val_loss"] == pytest.approx(losses, rel=1e-4)
     expected = metrics.f1_score(LABELS[:50], probabilities > 0.5, average="macro", zero_division=np.nan)
     assert history["val_macro_f1"] == pytest.approx(expected)
