@@ -4,6 +4,8 @@ The calls of a layer are read here and not from `layer.input` and `layer.output`
 call, be it in this model or in another one.
 """
 
+import functools
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,17 +51,27 @@ def calls(graph: keras.Model) -> Iterator[Call]:
         yield from (node for node in nodes if node.operation and not node.is_input)
 
 
-def run(call: Call, values: dict[int, Any], **options: Any) -> None:
-    """Calls a layer or operation with all that it was called with when the model was built.
+def run(call: Call, values: dict[int, Any], *, training: bool) -> None:
+    """Calls a layer or operation with all that it was called with when the model was built, but for the mode.
+
+    As a Functional model does it, which passes its own mode to all layers that have one: that of a `Dropout`
+    was false when the model was built.
 
     Args:
         values: by id of the model's tensor; the results are added.
-        options: where the call has no other values.
+        training: the mode.
     """
-    inputs, own = call.arguments.fill_in(values)
-    own = {key: value for key, value in own.items() if value is not None}
-    results = keras.tree.flatten(call.operation(*inputs, **{**options, **own}))
+    inputs, options = call.arguments.fill_in(values)
+    options = {key: value for key, value in options.items() if value is not None}
+    if _has_mode(type(call.operation)):
+        options["training"] = training
+    results = keras.tree.flatten(call.operation(*inputs, **options))
     values.update(zip(map(id, call.outputs), results, strict=True))
+
+
+@functools.cache
+def _has_mode(kind: Any) -> bool:
+    return "training" in inspect.signature(kind.call).parameters
 
 
 def graphs(model: keras.Model) -> Iterator[keras.Model]:

@@ -85,7 +85,7 @@ class _Walk:
             if isinstance(part, _BlockCall):
                 values[id(part.block.output)] = part(values[id(part.block.input)], training)
             else:
-                run(part, values)
+                run(part, values, training=training)
         return values[id(self._output)]
 
 
@@ -129,11 +129,7 @@ class _Block:
             with keras.StatelessScope(state_mapping=list(weights)) as scope:
                 values = {id(self.input): x}
                 for call in self._calls:
-                    # Explicitly: Keras' call context is gone when a gradient recomputes the block.
-                    if isinstance(call.operation, keras.layers.BatchNormalization):
-                        run(call, values, training=training)
-                    else:
-                        run(call, values)
+                    run(call, values, training=training)
             return values[id(self.output)], [scope.get_current_value(weight) for weight in self.moving]
 
         if keras.backend.backend() == "jax":

@@ -116,7 +116,7 @@ def _run_and_keep(call: Call, values: dict[int, Any]) -> list[Any]:
     if _keeps_statistics(layer, x):
         values[output], (mean, variance, *_) = layer.fused(x, batch_statistics=True)
         return [mean, variance]
-    run(call, values, **_mode(layer))
+    run(call, values, training=True)
     return [values[output]] if keeps_output(layer) else []
 
 
@@ -134,7 +134,7 @@ def _run_again(call: Call, values: dict[int, Any], kept: list[Any], scope: keras
     weights = [scope.get_current_value(variable) for variable in layer.trainable_variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([*inputs, *weights])
-        run(call, values, **_mode(layer))
+        run(call, values, training=True)
     y = values[output]
     if kept:
         (values[output],) = kept
@@ -182,11 +182,6 @@ def _keeps_statistics(layer: keras.Operation, x: Any) -> bool:
         and layer.can_be_fused(x)
         and not tf.config.list_logical_devices("GPU")
     )
-
-
-def _mode(layer: keras.Operation) -> dict[str, bool]:
-    # Explicitly: Keras' call context is gone when the gradients are computed.
-    return {"training": True} if isinstance(layer, keras.layers.BatchNormalization) else {}
 
 
 def _is_relu(layer: keras.Operation) -> bool:

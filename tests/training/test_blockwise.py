@@ -139,6 +139,24 @@ def test_layers_of_unknown_kind_are_called_one_by_one():
     assert _functions(model) == (1, 1)
 
 
+def test_random_layers_drop_and_leave_the_others_in_training():
+    """A dropout is built with training=False, which is neither its own mode here nor that of what follows."""
+
+    def outputs(wrap):
+        keras.utils.set_random_seed(0)
+        architecture = architectures.Architecture("small", (2, 2), (4, 8), stem="cifar")
+        model = resnet.ResNet(architecture, input_shape=(16, 16, 3), classes=3, drop_path=0.5)
+        wrapped = wrap(model)
+        first, second = (wrapped(IMAGES, training=True).numpy() for _ in range(2))
+        return first, second, wrapped(IMAGES, training=False).numpy(), model
+
+    *ours, model = outputs(lambda model: BlockwiseModel(model, frugal=True))
+    *theirs, flat = outputs(lambda model: model)
+    for one, other in zip((*ours, *model.get_weights()), (*theirs, *flat.get_weights()), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert np.abs(ours[0] - ours[1]).max() > 1e-3
+
+
 def test_saves_and_loads_as_the_flat_model(tmp_path):
     model = _model()
     *_, trained = _after_training(model, BlockwiseModel)
