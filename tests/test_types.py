@@ -32,7 +32,7 @@ MISTAKES = {
     "keras_resnet.CifarResNet(20, variant='v1')": 'Unexpected keyword argument "variant" for "CifarResNet"',
     "export.tflight(model, 'model.tflite')": 'Module has no attribute "tflight"',
     "training.RECIPE": 'Module has no attribute "RECIPE"',
-    "weights.get_weights('torchvision-v2', '50')": 'Argument 2 to "get_weights" has incompatible type "str"',
+    "weights.get_weights('torchvision-v2', 5.0)": 'Argument 2 to "get_weights" has incompatible type "float"',
     "keras_resnet.load_predictor('model.tflite').names": '"Predictor" has no attribute "names"',
 }
 

@@ -1,14 +1,17 @@
-"""The paper's architectures as data (Table 1, section 4.2), and the paper's results. Imports no Keras."""
+"""The residual family as data, from Table 1 and section 4.2 on, and the paper's results. Imports no Keras."""
 
 import dataclasses
+from typing import Any
 
 from keras_resnet.errors import UserError
 from keras_resnet.weights.names import stage_name
 
 BLOCKS = ("basic", "bottleneck")
-STEMS = ("imagenet", "cifar")
+STEMS = ("imagenet", "deep", "cifar")
 SHORTCUTS = ("A", "B", "C", None)
-VARIANTS = ("v1", "v1.5")
+VARIANTS = ("v1", "v1.5", "v2")
+PROJECTIONS = ("strided", "average")
+_LATER_FIELDS = ("groups", "width_per_group", "projection", "preactivation")
 FAMILIES = ("imagenet", "cifar")
 
 
@@ -21,13 +24,25 @@ class Architecture:
         blocks_per_stage: number of blocks of each stage; every stage after the first begins with stride 2.
         filters: filters of each stage; the output of a bottleneck has four times as many channels.
         block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1).
-        stem: "imagenet" (7x7 of stride 2, then 3x3 max pool of stride 2) or "cifar" (one 3x3 of stride 1).
+        stem: "imagenet" (7x7 of stride 2, then 3x3 max pool of stride 2), "deep" (three 3x3 in place of the
+            7x7, the first of stride 2, the first two with half of the filters; He T. et al. 2019) or "cifar"
+            (one 3x3 of stride 1).
         shortcut: option "A", "B" or "C" of section 3.3; None for the plain network.
-        variant: where a bottleneck has its stride: "v1" on the first 1x1, "v1.5" on the 3x3. Basic blocks are
-            the same in both.
+        variant: where the stride of a stage is: "v1" on the first 1x1 of its first bottleneck, "v1.5" on its
+            3x3. Basic blocks are the same in both. "v2" are the pre-activation networks of
+            keras.applications: the stride is on the 3x3 of a stage's last bottleneck, for the stage that
+            follows, and convolutions that no batch norm follows have a bias.
+        groups: of the 3x3 of a bottleneck (ResNeXt, Xie et al. 2017).
+        width_per_group: filters of each of these groups where a stage has 64 filters, and in proportion
+            elsewhere. 128 without groups are the networks of twice the width, 640 with basic blocks of 16, 32
+            and 64 filters those of ten times (Zagoruyko and Komodakis 2016).
+        projection: how a projection changes the size: "strided" by the stride of its 1x1 convolution,
+            "average" by a 2x2 average pool in front of it (He T. et al. 2019).
+        preactivation: batch norm and ReLU come before the convolutions instead of behind them, and the sums
+            are not activated (He et al. 2016).
 
     Raises:
-        UserError: a field has none of these values.
+        UserError: a field has none of these values, or cannot be combined with another.
     """
 
     name: str
@@ -37,12 +52,18 @@ class Architecture:
     stem: str = "imagenet"
     shortcut: str | None = "B"
     variant: str = "v1"
+    groups: int = 1
+    width_per_group: int = 64
+    projection: str = "strided"
+    preactivation: bool = False
 
     def __post_init__(self):
-        _check_one_of("block", self.block, BLOCKS)
-        _check_one_of("stem", self.stem, STEMS)
-        _check_one_of("shortcut", self.shortcut, SHORTCUTS)
-        _check_one_of("variant", self.variant, VARIANTS)
+        check_one_of("block", self.block, BLOCKS)
+        check_one_of("projection", self.projection, PROJECTIONS)
+        self._check_combinations()
+        check_one_of("stem", self.stem, STEMS)
+        check_one_of("shortcut", self.shortcut, SHORTCUTS)
+        check_one_of("variant", self.variant, VARIANTS)
         for parameter in ("blocks_per_stage", "filters"):
             counts = getattr(self, parameter)
             if not counts or any(not isinstance(n, int) or n < 1 for n in counts):
@@ -55,6 +76,42 @@ class Architecture:
                 parameter="blocks_per_stage",
                 value=self.blocks_per_stage,
             )
+
+    def _check_combinations(self):
+        for parameter in ("groups", "width_per_group"):
+            count = getattr(self, parameter)
+            if not isinstance(count, int) or count < 1:
+                raise UserError("must be a positive integer.", parameter=parameter, value=count)
+        for parameter, allowed, needed in (
+            ("groups", self.groups == 1 or self.block == "bottleneck", "block=bottleneck"),
+            ("projection", self.projection == "strided" or self.shortcut in ("B", "C"), "shortcut=B or C"),
+            (
+                "variant",
+                self.variant != "v2" or (self.preactivation and self.block == "bottleneck"),
+                "preactivation=true and block=bottleneck",
+            ),
+        ):
+            if not allowed:
+                raise UserError(f"needs {needed}.", parameter=parameter, value=getattr(self, parameter))
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the fields that identify a training: without those of later networks in one that is none.
+
+        Records of trainings from before these fields are thus still those of the same training.
+        """
+        fields = dataclasses.fields(self)
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields
+            if field.name not in _LATER_FIELDS or getattr(self, field.name) != field.default
+        }
+
+    def width(self, filters: int) -> int:
+        """Number of filters of the 3x3 convolutions in a stage of so many filters.
+
+        The output of a bottleneck has four times the stage's filters, that of a basic block has the width.
+        """
+        return filters * self.width_per_group // 64 * self.groups
 
     @property
     def depth(self) -> int:
@@ -69,15 +126,16 @@ class Architecture:
     @property
     def default_size(self) -> int:
         """Side in pixels of the images that the architecture was designed for."""
-        return 224 if self.stem == "imagenet" else 32
+        return 32 if self.stem == "cifar" else 224
 
     @property
     def total_stride(self) -> int:
         """Side in pixels of the region per position of the last feature map; also the smallest image side."""
-        return (4 if self.stem == "imagenet" else 1) * 2 ** (len(self.blocks_per_stage) - 1)
+        return (1 if self.stem == "cifar" else 4) * 2 ** (len(self.blocks_per_stage) - 1)
 
 
-def _check_one_of(parameter: str, value: object, accepted: tuple) -> None:
+def check_one_of(parameter: str, value: object, accepted: tuple) -> None:
+    """Raises a `UserError` for a value that is none of those accepted."""
     if value not in accepted:
         raise UserError(f"must be one of {', '.join(map(str, accepted))}.", parameter=parameter, value=value)
 
@@ -100,19 +158,92 @@ IMAGENET_PLAIN = {
 }
 
 
-def cifar_architecture(depth: int, shortcut: str | None = "A") -> Architecture:
-    """Returns the CIFAR architecture of 6n+2 layers: n blocks each of 16, 32 and 64 filters (section 4.2).
+def _relative(name: str, depth: int, **fields: Any) -> Architecture:
+    return dataclasses.replace(IMAGENET[depth], name=name, **fields)
+
+
+# Those that came after the paper, by name: of keras.applications, torchvision and timm.
+LATER = {
+    architecture.name: architecture
+    for architecture in (
+        *(_relative(f"resnet{depth}v2", depth, preactivation=True, variant="v2") for depth in (50, 101, 152)),
+        *(
+            _relative(name, depth, groups=groups, width_per_group=width, variant="v1.5")
+            for name, depth, groups, width in (
+                ("resnext50_32x4d", 50, 32, 4),
+                ("resnext101_32x8d", 101, 32, 8),
+                ("resnext101_64x4d", 101, 64, 4),
+                ("wide_resnet50_2", 50, 1, 128),
+                ("wide_resnet101_2", 101, 1, 128),
+            )
+        ),
+        *(
+            _relative(f"resnet{depth}d", depth, stem="deep", projection="average", variant="v1.5")
+            for depth in IMAGENET
+        ),
+    )
+}
+
+# All but those of CIFAR, with the shortcuts they were published with.
+NAMED = {architecture.name: architecture for architecture in IMAGENET.values()} | LATER
+
+
+def cifar_architecture(
+    depth: int, shortcut: str | None = "auto", *, block: str | None = None, preactivation: bool = False
+) -> Architecture:
+    """Returns the CIFAR architecture of this depth, of three stages of 16, 32 and 64 filters.
+
+    6n+2 layers are n basic blocks a stage (section 4.2), 9n+2 layers n bottlenecks (He et al. 2016).
+
+    Args:
+        shortcut: an option, None for the plain network, or "auto": A, and B for bottlenecks, as in the
+            papers.
+        block: by default that of the papers: "basic", and "bottleneck" for pre-activation networks of 164
+            layers or more.
+        preactivation: as for `Architecture`.
 
     Raises:
-        UserError: the depth is not 6n+2 with n >= 1.
+        UserError: there is no such network of this depth.
     """
-    if not is_cifar_depth(depth):
+    if block is None:
+        deep = preactivation and isinstance(depth, int) and depth >= 164 and depth % 9 == 2
+        block = "bottleneck" if deep else "basic"
+    check_one_of("block", block, BLOCKS)
+    layers = 6 if block == "basic" else 9
+    if not isinstance(depth, int) or depth < layers + 2 or depth % layers != 2:
+        examples = "8, 14, 20, 26, 32, ..." if block == "basic" else "11, 20, 29, ..., 164, ..., 1001, ..."
+        blocks = "" if block == "basic" else " of bottlenecks"
         raise UserError(
-            "must be 6n+2 (8, 14, 20, 26, 32, ...) for CIFAR architectures.", parameter="depth", value=depth
+            f"must be {layers}n+2 ({examples}) for CIFAR architectures{blocks}.",
+            parameter="depth",
+            value=depth,
         )
-    prefix = "cifar_plainnet" if shortcut is None else "cifar_resnet"
-    n = (depth - 2) // 6
-    return Architecture(f"{prefix}{depth}", (n, n, n), (16, 32, 64), stem="cifar", shortcut=shortcut)
+    if shortcut == "auto":
+        shortcut = "A" if block == "basic" else "B"
+    n = (depth - 2) // layers
+    kind = "plainnet" if shortcut is None else "resnet"
+    name = f"cifar_{'preact_' if preactivation else ''}{kind}{depth}"
+    return Architecture(name, (n, n, n), (16, 32, 64), block, "cifar", shortcut, preactivation=preactivation)
+
+
+def name_of(architecture: Architecture) -> str:
+    """Returns the name under which an architecture is published, whatever its shortcuts and variant are.
+
+    Its own name where it is none of those with a name.
+    """
+
+    def features(one: Architecture) -> Architecture:
+        return dataclasses.replace(one, name="", shortcut="B", variant="v1", projection="strided")
+
+    candidates = list(NAMED.values())
+    if architecture.stem == "cifar" and len(set(architecture.blocks_per_stage)) == 1:
+        block, preactivation = architecture.block, architecture.preactivation
+        candidates = [cifar_architecture(architecture.depth, block=block, preactivation=preactivation)]
+    for candidate in candidates:
+        if features(candidate) == features(architecture):
+            same = candidate.projection == architecture.projection or architecture.shortcut in (None, "A")
+            return candidate.name if same else architecture.name
+    return architecture.name
 
 
 def is_cifar_depth(depth: object) -> bool:
@@ -141,7 +272,7 @@ def get_architecture(
     Raises:
         UserError: there is no such architecture; the message lists the depths there are.
     """
-    _check_one_of("family", family, ("auto", *FAMILIES))
+    check_one_of("family", family, ("auto", *FAMILIES))
     if plain and shortcut != "auto":
         raise UserError(
             "is for residual networks; leave it out with plain=true.", parameter="shortcut", value=shortcut

@@ -1,13 +1,20 @@
-"""The paper's networks as functions with the signature of keras.applications.
+"""The paper's networks and later ones as functions with the signature of keras.applications.
 
 All arguments that are not described here, shapes and errors are those of `ResNet`.
 """
 
 import dataclasses
+from typing import Protocol
 
 import keras
 
-from keras_resnet.models.architectures import IMAGENET, IMAGENET_PLAIN, Architecture, cifar_architecture
+from keras_resnet.models.architectures import (
+    IMAGENET,
+    IMAGENET_PLAIN,
+    LATER,
+    Architecture,
+    cifar_architecture,
+)
 from keras_resnet.models.infer import Weights, resolve_variant
 from keras_resnet.models.resnet import Activation, ResNet, Shape
 
@@ -313,7 +320,9 @@ def CifarResNet(
     classifier_activation: Activation = "softmax",
     name: str | None = None,
     *,
-    shortcut: str | None = "A",
+    shortcut: str | None = "auto",
+    block: str | None = None,
+    preactivation: bool = False,
     output_stride: int | None = None,
     drop_path: float = 0.0,
     zero_gamma: bool = False,
@@ -323,13 +332,17 @@ def CifarResNet(
     See `ResNet` for the other arguments, shapes and errors. The smallest image is 4x4.
 
     Args:
-        depth: 8, 14, 20, 26, 32, 38, 44, 50, 56, ..., 110, ...
-        shortcut: option "A", the paper's choice here, "B" or "C"; None for the plain network.
+        depth: 6n+2: 8, 14, 20, 26, 32, 38, 44, 50, 56, ..., 110, ...; of bottlenecks 9n+2: ..., 164, 1001.
+        shortcut: option "A", "B" or "C"; None for the plain network; "auto": A, and B for bottlenecks, as in
+            the papers.
+        block: "basic" or "bottleneck"; by default basic, but for pre-activation networks of 9n+2 layers from
+            164 on.
+        preactivation: batch norm and ReLU come before the convolutions (He et al. 2016).
 
     Raises:
-        UserError: the depth is not 6n+2; and as for `ResNet`.
+        UserError: there is no such network of this depth; and as for `ResNet`.
     """
-    architecture = cifar_architecture(depth, shortcut)
+    architecture = cifar_architecture(depth, shortcut, block=block, preactivation=preactivation)
     return ResNet(
         architecture,
         include_top,
@@ -382,3 +395,92 @@ def CifarPlainNet(
 def _residual(depth: int, shortcut: str | None, weights: Weights, variant: str | None) -> Architecture:
     architecture = dataclasses.replace(IMAGENET[depth], shortcut=shortcut)
     return resolve_variant(architecture, weights, variant)
+
+
+class Constructor(Protocol):
+    """A function that builds a network, in the signature of keras.applications; see `ResNet`."""
+
+    def __call__(
+        self,
+        include_top: bool = True,
+        weights: Weights = None,
+        input_tensor: keras.KerasTensor | None = None,
+        input_shape: Shape = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Activation = "softmax",
+        name: str | None = ...,
+        *,
+        shortcut: str | None = "B",
+        variant: str | None = None,
+        output_stride: int | None = None,
+        drop_path: float = 0.0,
+        zero_gamma: bool = False,
+    ) -> keras.Model:
+        """Builds the network."""
+
+
+def _constructor(title: str, description: str) -> Constructor:
+    """Returns the function of this name that builds the architecture of `LATER` of the same name."""
+    (architecture,) = (
+        later for name, later in LATER.items() if name.replace("_", "") == title.lower().replace("_", "")
+    )
+
+    def build(
+        include_top: bool = True,
+        weights: Weights = None,
+        input_tensor: keras.KerasTensor | None = None,
+        input_shape: Shape = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Activation = "softmax",
+        name: str | None = architecture.name,
+        *,
+        shortcut: str | None = "B",
+        variant: str | None = None,
+        output_stride: int | None = None,
+        drop_path: float = 0.0,
+        zero_gamma: bool = False,
+    ) -> keras.Model:
+        return ResNet(
+            resolve_variant(dataclasses.replace(architecture, shortcut=shortcut), weights, variant),
+            include_top,
+            weights,
+            input_tensor,
+            input_shape,
+            pooling,
+            classes,
+            classifier_activation,
+            name,
+            output_stride=output_stride,
+            drop_path=drop_path,
+            zero_gamma=zero_gamma,
+        )
+
+    # As if each were written down, so that help, messages and pickle know it.
+    build.__name__ = build.__qualname__ = title
+    blocks = ", ".join(map(str, architecture.blocks_per_stage))
+    build.__doc__ = (
+        f"Builds {description}: {blocks} {architecture.block} blocks.\n\n"
+        f"See `ResNet50` for the arguments; by default it is in variant {architecture.variant}."
+    )
+    return build
+
+
+_V2 = "pre-activation networks of keras.applications (He et al. 2016)"
+ResNet50V2 = _constructor("ResNet50V2", f"ResNet-50 of the {_V2}")
+ResNet101V2 = _constructor("ResNet101V2", f"ResNet-101 of the {_V2}")
+ResNet152V2 = _constructor("ResNet152V2", f"ResNet-152 of the {_V2}")
+_X = "groups in its 3x3 convolutions (Xie et al. 2017)"
+ResNeXt50_32x4d = _constructor("ResNeXt50_32x4d", f"ResNeXt-50 with 32 {_X}")
+ResNeXt101_32x8d = _constructor("ResNeXt101_32x8d", f"ResNeXt-101 with 32 {_X}")
+ResNeXt101_64x4d = _constructor("ResNeXt101_64x4d", f"ResNeXt-101 with 64 {_X}")
+_WIDE = "3x3 convolutions of twice the filters (Zagoruyko and Komodakis 2016)"
+WideResNet50_2 = _constructor("WideResNet50_2", f"ResNet-50 with {_WIDE}")
+WideResNet101_2 = _constructor("WideResNet101_2", f"ResNet-101 with {_WIDE}")
+_D = "a stem of three 3x3 convolutions and averages before its projections (He T. et al. 2019)"
+ResNet18D = _constructor("ResNet18D", f"ResNet-18 with {_D}")
+ResNet34D = _constructor("ResNet34D", f"ResNet-34 with {_D}")
+ResNet50D = _constructor("ResNet50D", f"ResNet-50 with {_D}")
+ResNet101D = _constructor("ResNet101D", f"ResNet-101 with {_D}")
+ResNet152D = _constructor("ResNet152D", f"ResNet-152 with {_D}")

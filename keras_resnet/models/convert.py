@@ -41,6 +41,7 @@ def convert(
     depth: int | None = None,
     variant: str | None = None,
     plain: bool | None = None,
+    architecture: str | None = None,
 ) -> Conversion:
     """Writes weights of any supported format to a Keras 3 file; nothing in the source is executed.
 
@@ -49,7 +50,8 @@ def convert(
             file.
         target: path that ends in `.weights.h5` (weights alone) or `.keras` (a model, which normalizes plain
             pixels itself if the source says how).
-        depth: for public weights: that of the network.
+        depth: for public weights: that of the network, a ResNet.
+        architecture: for public weights of other networks: its name, in place of a depth.
         variant: for files that do not say where a bottleneck has its stride: "v1" or "v1.5".
         plain: for files that do not say whether the network has shortcuts.
 
@@ -60,7 +62,8 @@ def convert(
     source, target = os.fspath(source), pathlib.Path(target)
     if not target.name.endswith(_SUFFIXES):
         raise UserError("must end in .weights.h5 (weights alone) or .keras (a model).", value=target)
-    entry = _public_weights(source, depth, variant, plain)
+    network = depth if architecture is None else architecture
+    entry = _public_weights(source, network, variant, plain)
     if entry is None:
         check_file(source)
         if target.resolve() == pathlib.Path(source).resolve():
@@ -77,26 +80,26 @@ def convert(
 
     check_data_format()
     with open_weights(path) as named:
-        architecture, channels, classes = infer_architecture(named, source, variant=variant, plain=plain)
-        _check_consistent(architecture, source, variant, plain)
+        found, channels, classes = infer_architecture(named, source, variant=variant, plain=plain)
+        _check_consistent(found, source, variant, plain)
         normalization = read_normalization(named, channels, source)
-        size = entry.eval.crop_size if entry else named.size or architecture.default_size
+        size = entry.eval.crop_size if entry else named.size or found.default_size
     takes = NORMALIZED_PIXELS
     if target.suffix == ".keras" and classes and normalization is not None:
         takes = PLAIN_PIXELS
-        model = build_classifier(architecture, (size, size, channels), classes, normalization)
+        model = build_classifier(found, (size, size, channels), classes, normalization)
     elif classes:
-        model = ResNet(architecture, input_shape=(size, size, channels), classes=classes)
+        model = ResNet(found, input_shape=(size, size, channels), classes=classes)
     else:
-        model = ResNet(architecture, include_top=False, input_shape=(None, None, channels))
-    load_weights(model, path, architecture)
+        model = ResNet(found, include_top=False, input_shape=(None, None, channels))
+    load_weights(model, path, found)
     with atomic_write(target) as temporary:
         (model.save if target.suffix == ".keras" else model.save_weights)(temporary)
-    return Conversion(target, architecture, classes, channels, takes)
+    return Conversion(target, found, classes, channels, takes)
 
 
 def _public_weights(
-    source: str, depth: int | None, variant: str | None, plain: bool | None
+    source: str, network: int | str | None, variant: str | None, plain: bool | None
 ) -> registry.PublicWeights | None:
     """Returns the public weights of that name, or None for a file.
 
@@ -104,9 +107,9 @@ def _public_weights(
         UserError: the source is neither, or an argument is missing or not applicable.
     """
     if registry.is_name(source):
-        if depth is None:
+        if network is None:
             raise UserError(
-                f"required, since {source} has weights of several networks.",
+                f"required, since {source} has weights of several networks; or give architecture.",
                 parameter="depth",
             )
         for parameter, value in (("variant", variant), ("plain", plain)):
@@ -116,15 +119,15 @@ def _public_weights(
                     parameter=parameter,
                     value=value,
                 )
-        return registry.get_weights(source, depth)
+        return registry.get_weights(source, network)
     if not pathlib.Path(source).is_file():
         names = ", ".join((registry.IMAGENET, *registry.NAMES))
         raise UserError(f"is neither a file nor one of the public weights: {names}.", value=source)
-    if depth is not None:
+    if network is not None:
         raise UserError(
             f"is for public weights; leave it out, for {source} is a file and says it itself.",
-            parameter="depth",
-            value=depth,
+            parameter="depth" if isinstance(network, int) else "architecture",
+            value=network,
         )
     return None
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 import keras
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.names import parse_layer_name
+from keras_resnet.weights.names import POST, parse_layer_name
 
 # Pre-activation models have these after their last stage.
-_POST_ACTIVATION = ("post_bn", "post_relu")
+_POST_ACTIVATION = (f"{POST}_bn", f"{POST}_relu")
 
 
 def freeze(model: keras.Model, before: str = "head") -> None:

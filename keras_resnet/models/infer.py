@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,16 @@ from keras_resnet.models import architectures
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.weights import registry
 from keras_resnet.weights.conventions import NamedArrays
-from keras_resnet.weights.names import HEAD, MEAN_LAYER, STEM, layer_name, parse_layer_name
+from keras_resnet.weights.names import (
+    HEAD,
+    MEAN_LAYER,
+    POST,
+    STEM,
+    layer_name,
+    parse_layer_name,
+    stage_name,
+    stem_name,
+)
 from keras_resnet.weights.normalization import Normalization
 from keras_resnet.weights.read import check_file, open_weights
 
@@ -25,10 +35,10 @@ _MAX_SIDE = 4096
 
 
 def resolve_variant(architecture: Architecture, weights: Weights, variant: str | None) -> Architecture:
-    """Returns the architecture in the requested variant, or in that of the weights, or in v1 without any.
+    """Returns the architecture in the requested variant, or in that of the weights, or its own without any.
 
     Args:
-        variant: "v1" or "v1.5"; None: not requested.
+        variant: "v1", "v1.5" or "v2"; None: not requested.
 
     Raises:
         UserError: the weights belong to another architecture, or do not say which variant they are.
@@ -37,7 +47,7 @@ def resolve_variant(architecture: Architecture, weights: Weights, variant: str |
         variant = detect_variant(weights, architecture)
         if variant is None and architecture.block == "bottleneck":
             raise ambiguous_variant(weights)
-    return dataclasses.replace(architecture, variant=variant or "v1")
+    return dataclasses.replace(architecture, variant=variant or architecture.variant)
 
 
 def check_weights(weights: str | os.PathLike, architecture: Architecture) -> None:
@@ -96,37 +106,76 @@ def infer_architecture(
         variant, plain: used where the file does not say; None: not known.
 
     Raises:
-        UserError: the architecture is none of the paper's, or the file does not say which.
+        UserError: the architecture is none of those with a name, or the file does not say which.
     """
     shapes = {key: array.shape for key, array in named.arrays.items()}
-    counts = _blocks_per_stage(shapes)
-    bottleneck = f"{layer_name('conv2', 1, 3, 'conv')}/kernel" in shapes
     stem, head = (shapes.get(f"{layer}/kernel", ()) for layer in (f"{STEM}_conv", HEAD))
-    candidates = list(architectures.IMAGENET.values())
-    if counts and len(counts) == 3 and len(set(counts)) == 1:
-        candidates = [architectures.cifar_architecture(6 * counts[0] + 2)]
-    matching = [
-        candidate
-        for candidate in candidates
-        if candidate.blocks_per_stage == counts
-        and (candidate.block == "bottleneck") == bottleneck
-        and stem[3:] == candidate.filters[:1]
-    ]
-    if not matching or stem[2] > _MAX_CHANNELS or (len(head) == 2 and head[1] > _MAX_CLASSES):
+    found = _from_shapes(shapes, named.convention.projection)
+    if found is None or stem[2] > _MAX_CHANNELS or (len(head) == 2 and head[1] > _MAX_CLASSES):
+        counts = _blocks_per_stage(shapes)
         blocks = "-".join(map(str, counts)) if counts else "no"
         raise UserError(
-            f"has weights of none of the paper's architectures: {blocks} blocks, first convolution {stem}, "
-            f"head {head}; use those of ResNet-18, 34, 50, 101 or 152, or of a CIFAR ResNet of 6n+2 layers.",
+            f"has weights of none of the architectures that have a name: {blocks} blocks, first convolution "
+            f"{stem}, head {head}; use those of {', '.join(architectures.NAMED)}, or of a CIFAR ResNet of "
+            "6n+2 layers or, with bottlenecks, 9n+2.",
             value=name,
         )
-    architecture = dataclasses.replace(matching[0], shortcut=_shortcut(shapes, bottleneck))
+    bottleneck = found.block == "bottleneck"
+    architecture = dataclasses.replace(found, shortcut=_shortcut(shapes, found))
     if architecture.shortcut == "A":
         architecture = _plain_or_residual(architecture, named, name, plain)
-    variant = named.convention.variant or variant
+    variant = named.convention.variant or (None if found.variant == "v1" else found.variant) or variant
     if variant is None and bottleneck:
         raise ambiguous_variant(name)
     architecture = dataclasses.replace(architecture, variant=variant or "v1")
     return architecture, stem[2], head[1] if len(head) == 2 else None
+
+
+def _from_shapes(shapes: Mapping[str, tuple[int, ...]], projection: str | None) -> Architecture | None:
+    """Returns the architecture with a name that has weights of these shapes, in its own variant; or None."""
+
+    def kernel(layer: str) -> tuple[int, ...]:
+        return shapes.get(f"{layer}/kernel", ())
+
+    counts = _blocks_per_stage(shapes)
+    stems = [stem for stem in (kernel(f"{stem_name(number)}_conv") for number in (1, 2, 3)) if stem]
+    first = [kernel(layer_name(stage_name(2 + number), 1, 1, "conv")) for number in range(len(counts or ()))]
+    if not counts or not stems or any(len(shape) != 4 for shape in (*stems, *first)):
+        return None
+    bottleneck = bool(kernel(layer_name("conv2", 1, 3, "conv")))
+    middle = kernel(layer_name("conv2", 1, 2, "conv"))
+    if len(middle) != 4 or not middle[2] or first[0][3] % middle[2]:
+        return None
+    groups = first[0][3] // middle[2] if bottleneck else 1
+    filters = stems[-1][3]
+    fields = {
+        "blocks_per_stage": counts,
+        "filters": tuple(filters * shape[3] // first[0][3] for shape in first),
+        "block": "bottleneck" if bottleneck else "basic",
+        "stem": "deep" if len(stems) == 3 else "imagenet" if stems[0][0] == 7 else "cifar",
+        "groups": groups,
+        "width_per_group": 64 * first[0][3] // (filters * groups),
+        "preactivation": f"{POST}_bn/gamma" in shapes,
+    }
+    if projection is not None:
+        fields["projection"] = projection
+    is_v2 = fields["preactivation"] and f"{STEM}_conv/bias" in shapes
+    for candidate in (*architectures.NAMED.values(), *_cifar(counts, fields)):
+        if any(getattr(candidate, field) != value for field, value in fields.items()):
+            continue
+        if is_v2 or candidate.variant == "v2":
+            # The same blocks without biases are those of other publishers, in another variant.
+            return dataclasses.replace(candidate, variant="v2" if is_v2 else "v1")
+        return candidate
+    return None
+
+
+def _cifar(counts: tuple[int, ...], fields: Mapping[str, Any]) -> list[Architecture]:
+    if len(counts) != 3 or len(set(counts)) != 1:
+        return []
+    block, preactivation = fields["block"], fields["preactivation"]
+    depth = (6 if block == "basic" else 9) * counts[0] + 2
+    return [architectures.cifar_architecture(depth, block=block, preactivation=preactivation)]
 
 
 def _blocks_per_stage(keys: Collection[str]) -> tuple[int, ...] | None:
@@ -142,10 +191,11 @@ def _blocks_per_stage(keys: Collection[str]) -> tuple[int, ...] | None:
     return tuple(len(blocks[stage]) for stage in sorted(blocks))
 
 
-def _shortcut(keys: Collection[str], bottleneck: bool) -> str:
+def _shortcut(keys: Collection[str], architecture: Architecture) -> str:
     """Returns the option by where projections are; without any it is A, or the network is plain."""
-    # Under option B, the first block of bottlenecks has a projection too.
-    everywhere = layer_name("conv2", 2 if bottleneck else 1, 0, "conv")
+    # Under option B, the first block has a projection too where it widens the stem's output.
+    widens = architecture.block == "bottleneck" or architecture.width_per_group != 64
+    everywhere = layer_name("conv2", 2 if widens else 1, 0, "conv")
     if f"{everywhere}/kernel" in keys:
         return "C"
     return "B" if f"{layer_name('conv3', 1, 0, 'conv')}/kernel" in keys else "A"
@@ -164,11 +214,14 @@ def _plain_or_residual(
     if not plain:
         return architecture
     if architecture.stem == "cifar":
-        return architectures.cifar_architecture(architecture.depth, None)
+        block, preactivation = architecture.block, architecture.preactivation
+        return architectures.cifar_architecture(
+            architecture.depth, None, block=block, preactivation=preactivation
+        )
     # The paper has no plain network of bottlenecks; `ResNet50(shortcut=None)` is one.
-    return architectures.IMAGENET_PLAIN.get(
-        architecture.depth, dataclasses.replace(architecture, shortcut=None)
-    )
+    plain_one = dataclasses.replace(architecture, shortcut=None)
+    named_one = architectures.IMAGENET_PLAIN.get(architecture.depth, plain_one)
+    return named_one if dataclasses.replace(named_one, name=plain_one.name) == plain_one else plain_one
 
 
 def ambiguous_variant(name: object) -> UserError:
@@ -186,17 +239,16 @@ def public_weights(name: str, architecture: Architecture) -> registry.PublicWeig
     Raises:
         UserError: there are none for it.
     """
-    published = architectures.IMAGENET.get(architecture.depth)
-    same = published and dataclasses.replace(architecture, variant=published.variant, name=published.name)
-    if same != published or published is None:
+    entry = registry.get_weights(name, architectures.name_of(architecture))
+    if entry.shortcut != architecture.shortcut:
         shortcut = "no shortcuts" if architecture.shortcut is None else f"shortcut {architecture.shortcut}"
         raise UserError(
-            f"are for ImageNet ResNets with shortcut B, not for {architecture.name} with {shortcut}; use "
-            "such an architecture, or other weights.",
+            f"are for {entry.architecture} with shortcut {entry.shortcut}, not with {shortcut}; use such an "
+            "architecture, or other weights.",
             parameter="weights",
             value=name,
         )
-    return registry.get_weights(name, architecture.depth)
+    return entry
 
 
 def read_normalization(named: NamedArrays, channels: int, name: str) -> np.ndarray | Normalization | None:

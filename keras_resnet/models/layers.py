@@ -29,21 +29,22 @@ def channel_axis() -> int:
     return -1 if keras.config.image_data_format() == "channels_last" else 1
 
 
-def conv_bn(
+def conv(
     x: keras.KerasTensor,
     filters: int,
     kernel_size: int,
     *,
     stride: int = 1,
     dilation: int = 1,
-    activation: str | None = "relu",
+    groups: int = 1,
+    use_bias: bool = False,
     name: str,
 ) -> keras.KerasTensor:
-    """Applies a convolution without bias, batch normalization and an activation (section 3.4).
+    """Applies a convolution.
 
     Shapes: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), filters), for odd kernel sizes.
-    The layers are called `{name}_conv`, `{name}_bn` and, with an activation, `{name}_{activation}`; before
-    them `{name}_pad` or, for a strided 1x1 convolution of a narrow input, `{name}_pool`.
+    The layer is called `{name}_conv`; before it there is `{name}_pad` or, for a strided 1x1 convolution of a
+    narrow input, `{name}_pool`.
 
     Raises:
         ValueError: both a stride and a dilation are larger than 1.
@@ -60,17 +61,37 @@ def conv_bn(
         elif x.shape[channel_axis()] < _MIN_STRIDED_CHANNELS:
             x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_pool")(x)
             stride = 1
-    x = keras.layers.Conv2D(
+    return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides=stride,
         padding=padding,
         dilation_rate=dilation,
-        use_bias=False,
+        groups=groups,
+        use_bias=use_bias,
         kernel_initializer=he_normal(),
         name=f"{name}_conv",
     )(x)
-    return _bn(x, channel_axis(), activation, name)
+
+
+def conv_bn(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    activation: str | None = "relu",
+    name: str,
+) -> keras.KerasTensor:
+    """Applies a convolution without bias, batch normalization and an activation (section 3.4).
+
+    Shapes, layers and errors are those of `conv`; behind it there are `{name}_bn` and, with an activation,
+    `{name}_{activation}`.
+    """
+    x = conv(x, filters, kernel_size, stride=stride, dilation=dilation, groups=groups, name=name)
+    return bn(x, activation=activation, name=name)
 
 
 def dense_bn(
@@ -83,12 +104,16 @@ def dense_bn(
     Shapes: (N, C) -> (N, units). The layers are called `{name}_dense`, `{name}_bn`, `{name}_{activation}`.
     """
     x = keras.layers.Dense(units, use_bias=False, kernel_initializer=he_normal(), name=f"{name}_dense")(x)
-    return _bn(x, -1, activation, name)
+    return bn(x, activation=activation, name=name)
 
 
-def _bn(x: keras.KerasTensor, axis: int, activation: str | None, name: str) -> keras.KerasTensor:
+def bn(x: keras.KerasTensor, *, activation: str | None = "relu", name: str) -> keras.KerasTensor:
+    """Applies batch normalization and an activation, called `{name}_bn` and `{name}_{activation}`.
+
+    Shapes: (N, H, W, C) or (N, C) -> the same.
+    """
     x = BatchNormalization(
-        axis=axis,
+        axis=channel_axis() if len(x.shape) == 4 else -1,
         momentum=BATCH_NORM_MOMENTUM,
         epsilon=BATCH_NORM_EPSILON,
         name=f"{name}_bn",

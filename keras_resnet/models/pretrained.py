@@ -12,11 +12,11 @@ from keras_resnet.models.infer import public_weights
 from keras_resnet.weights import registry
 from keras_resnet.weights.conventions import NamedArrays
 from keras_resnet.weights.lazy_array import LazyArray
-from keras_resnet.weights.names import HEAD, MEAN_LAYER, parse_layer_name
+from keras_resnet.weights.names import HEAD, MEAN_LAYER, belongs_to_network
 from keras_resnet.weights.read import open_weights
 
 # What the constructors build without `classes`, by the stem.
-_DEFAULT_CLASSES = {"imagenet": registry.CLASSES, "cifar": 10}
+_DEFAULT_CLASSES = {"imagenet": 1000, "deep": 1000, "cifar": 10}
 # How many weights that do not fit a message lists.
 _MAX_LISTED = 10
 # Characters in it of a name from the file.
@@ -54,8 +54,9 @@ def load_weights(
     }
     if registry.is_name(weights):
         head = variables.get(f"{HEAD}/kernel")
-        new_head = new_head or head is None or head.shape[-1] != registry.CLASSES
-        path: str | os.PathLike = public_weights(weights, architecture).fetch(headless=new_head)
+        entry = public_weights(weights, architecture)
+        new_head = new_head or head is None or head.shape[-1] != entry.classes
+        path: str | os.PathLike = entry.fetch(headless=new_head)
     else:
         path = weights
     with open_weights(path) as named:
@@ -111,7 +112,7 @@ def _match(
 def _is_network(key: str) -> bool:
     """Whether a variable belongs to the network, and not to a layer in front of its first convolution."""
     layer = key.partition("/")[0]
-    return layer == HEAD or parse_layer_name(layer) is not None
+    return belongs_to_network(layer)
 
 
 def _classes_differ(arrays: Mapping[str, LazyArray], variables: Mapping[str, keras.Variable]) -> bool:

@@ -17,7 +17,9 @@ def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -
 
     Shapes: (N, H, W, C) -> {"C2": (N, ceil(H/4), ceil(W/4), filters), ...}. The strides from C1 to C5 are 2,
     4, 8, 16 and 32 for ImageNet architectures; those from C1 to C4 are 1, 1, 2 and 4 for CIFAR architectures;
-    none exceeds the model's `output_stride`.
+    none exceeds the model's `output_stride`. Those of a pre-activation network are sums, which nothing has
+    activated yet; in variant v2, whose stages end in their stride, C2 and C3 have strides 8 and 16, C4 and C5
+    have 32.
 
     Args:
         model: of this package, with or without a top, and with anything in front of its stem.
@@ -31,8 +33,8 @@ def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -
     graph = as_graph(model)
     for call in calls(graph) if graph else ():
         name = parse_layer_name(call.operation.name)
-        if name and (name.kind == "out" or (name.stage, name.kind) == (STEM, "relu")):
-            tensors[f"C{name.stage_number}"] = call.outputs[0]  # a later block of the same stage replaces it
+        if name and (name.kind == "out" or name.stage == STEM):
+            tensors[f"C{name.stage_number}"] = call.outputs[0]  # a later layer of the same stage replaces it
     if not tensors:
         raise UserError(
             "has no layers named as this package names them, and so no levels.",

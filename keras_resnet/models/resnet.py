@@ -11,9 +11,9 @@ from keras_resnet.models import surgery
 from keras_resnet.models.architectures import Architecture
 from keras_resnet.models.blocks import basic_block, bottleneck_block
 from keras_resnet.models.infer import Weights, check_weights
-from keras_resnet.models.layers import conv_bn, he_normal
+from keras_resnet.models.layers import bn, conv, conv_bn, he_normal
 from keras_resnet.models.pretrained import load_weights
-from keras_resnet.weights.names import HEAD, STEM, block_name
+from keras_resnet.weights.names import HEAD, POST, block_name, stem_name
 
 Activation = str | Callable | None
 Shape = tuple[int | None, ...] | None
@@ -97,6 +97,8 @@ def ResNet(
     blocks = _plan(architecture, output_stride, drop_path)
     for block, options in blocks.items():
         x = _block(x, architecture, name=block, **options)
+    if architecture.preactivation:
+        x = bn(x, name=POST)
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = _classifier(x, classes, classifier_activation)
@@ -128,16 +130,20 @@ def _model(inputs: object, outputs: keras.KerasTensor, name: str) -> keras.Model
 
 def _plan(architecture: Architecture, output_stride: int, drop_path: float) -> dict[str, dict]:
     """Returns the arguments of each block that differ from block to block, by its name, in order."""
-    blocks = {}
+    blocks: dict[str, dict] = {}
     reached = architecture.total_stride // 2 ** (len(architecture.stages) - 1)
     dilation = 1
     # Popped from the end, so that the last block gets the full rate even if it is the only one.
     rates = np.linspace(drop_path, 0, sum(architecture.blocks_per_stage)).tolist()
+    preactivation = "both" if architecture.preactivation else None
     for stage, count, filters in zip(
         architecture.stages, architecture.blocks_per_stage, architecture.filters, strict=True
     ):
+        strided = 1 if stage != architecture.stages[0] else None
+        if architecture.variant == "v2":
+            strided = count if stage != architecture.stages[-1] else None
         for block in range(1, count + 1):
-            stride = 2 if block == 1 and stage != architecture.stages[0] else 1
+            stride = 2 if block == strided else 1
             first_dilation = dilation
             if reached * stride > output_stride:
                 stride, dilation = 1, dilation * stride
@@ -147,25 +153,49 @@ def _plan(architecture: Architecture, output_stride: int, drop_path: float) -> d
                 "stride": stride,
                 "dilation": dilation,
                 "first_dilation": first_dilation,
+                "preactivation": preactivation,
                 "drop_path": rates.pop(),
             }
+            preactivation = "branch" if architecture.preactivation else None
     return blocks
 
 
 def _stem(x: keras.KerasTensor, architecture: Architecture) -> keras.KerasTensor:
     filters = architecture.filters[0]
+    # Filters, size and stride of each convolution.
+    *inner, last = {
+        "imagenet": [(filters, 7, 2)],
+        "deep": [(filters // 2, 3, 2), (filters // 2, 3, 1), (filters, 3, 1)],
+        "cifar": [(filters, 3, 1)],
+    }[architecture.stem]
+    for number, (width, size, stride) in enumerate(inner, 1):
+        x = conv_bn(x, width, size, stride=stride, name=stem_name(number))
+    width, size, stride = last
+    is_v2 = architecture.variant == "v2"
+    x = conv(x, width, size, stride=stride, use_bias=is_v2, name=stem_name(len(inner) + 1))
+    if not architecture.preactivation:
+        x = bn(x, name=stem_name(len(inner) + 1))
     if architecture.stem == "cifar":
-        return conv_bn(x, filters, 3, name=STEM)
-    x = conv_bn(x, filters, 7, stride=2, name=STEM)
-    # Zeros pad as well as minus infinity does, since the ReLU before leaves nothing negative.
+        return x
+    if architecture.preactivation and not is_v2:
+        # Nothing was activated, so that zeros around it could be the largest. Keras has no layer that pads
+        # by minus infinity, but for the pool of stride 1, of which the other takes every second position.
+        x = keras.layers.MaxPooling2D(3, strides=1, padding="same", name="pool1_pool")(x)
+        return keras.layers.MaxPooling2D(1, strides=2, name="pool1_stride")(x)
+    # Zeros pad as well as minus infinity does, since a ReLU leaves nothing negative; keras.applications'
+    # pre-activation networks have them without one.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
-def _block(x: keras.KerasTensor, architecture: Architecture, **options) -> keras.KerasTensor:
+def _block(x: keras.KerasTensor, architecture: Architecture, *, filters: int, **options) -> keras.KerasTensor:
+    options["shortcut"], options["projection"] = architecture.shortcut, architecture.projection
+    width = architecture.width(filters)
     if architecture.block == "basic":
-        return basic_block(x, shortcut=architecture.shortcut, **options)
-    return bottleneck_block(x, shortcut=architecture.shortcut, variant=architecture.variant, **options)
+        return basic_block(x, width, **options)
+    return bottleneck_block(
+        x, filters, variant=architecture.variant, width=width, groups=architecture.groups, **options
+    )
 
 
 def _classifier(x: keras.KerasTensor, classes: int, activation: Activation) -> keras.KerasTensor:
@@ -245,6 +275,8 @@ def _output_stride(requested: int | None, architecture: Architecture) -> int:
     if requested is None:
         return total
     smallest = 1 if architecture.stem == "cifar" else min(8, total)
+    if architecture.projection == "average":
+        smallest = total // 2  # further stages would average positions that are apart, which no layer does
     accepted = [2**i for i in range(total.bit_length()) if 2**i >= smallest]
     if requested not in accepted:
         raise UserError(

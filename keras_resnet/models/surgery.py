@@ -148,24 +148,29 @@ class _DenseFolder(_Folder):
 def zero_gamma(model: keras.Model, blocks: Collection[str] | None = None) -> None:
     """Sets gamma of the last BN of each residual branch to 0, so that each block starts as its shortcut.
 
-    Goyal et al. 2017, section 5.1. For models with this package's layer names; a plain model is not changed.
+    Goyal et al. 2017, section 5.1. Of a pre-activation block, whose branch ends in a convolution, it is the
+    kernel: behind a gamma of 0 the ReLU would let no gradient through. For models with this package's layer
+    names; a plain model is not changed.
 
     Args:
         blocks: names of the blocks (`conv2_block1`, ...); by default all.
     """
-    residual: set[str] = set()
-    branches: dict[str, dict[int, keras.layers.Layer]] = {}  # the BN layers of each block, by index
+    last: dict[str, keras.layers.Layer] = {}  # layer with weights of each block's branch
     for layer in model.layers:
         name = parse_layer_name(layer.name)
-        if name is None or name.block_name is None or (blocks is not None and name.block_name not in blocks):
-            continue
-        if name.kind == "add":
-            residual.add(name.block_name)
-        elif name.kind == "bn" and name.index:
-            branches.setdefault(name.block_name, {})[name.index] = layer
-    for block in residual:
-        gamma = branches[block][max(branches[block])].gamma
-        gamma.assign(keras.ops.zeros(gamma.shape))
+        if name and name.index and name.block_name and name.kind in ("conv", "bn"):
+            last[name.block_name] = layer
+    for block in residual_blocks(model):
+        if blocks is None or block in blocks:
+            layer = last[block]
+            weight = layer.gamma if isinstance(layer, keras.layers.BatchNormalization) else layer.kernel
+            weight.assign(keras.ops.zeros(weight.shape))
+
+
+def residual_blocks(model: keras.Model) -> tuple[str, ...]:
+    """Returns the names of the blocks that have a shortcut: `conv2_block1`, ..."""
+    sums = (layer.name for layer in model.layers if isinstance(layer, keras.layers.Add))
+    return tuple(name.block_name for name in map(parse_layer_name, sums) if name and name.block_name)
 
 
 def _find_foldable(model: keras.Model) -> dict[int, Any]:

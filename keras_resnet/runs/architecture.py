@@ -2,7 +2,15 @@
 
 import dataclasses
 
-from keras_resnet.models.architectures import FAMILIES, VARIANTS, Architecture, get_architecture
+from keras_resnet.errors import UserError
+from keras_resnet.models.architectures import (
+    FAMILIES,
+    LATER,
+    VARIANTS,
+    Architecture,
+    cifar_architecture,
+    get_architecture,
+)
 from keras_resnet.runs.options import check_options, option
 
 ARCHITECTURE = "Architecture"
@@ -11,7 +19,7 @@ DEFAULT_DEPTH = 20
 
 @dataclasses.dataclass(frozen=True)
 class ArchitectureOptions:
-    """An architecture of the paper by its numbers.
+    """An architecture: of the paper by its numbers, a later one by its name.
 
     Raises:
         UserError: a field does not take its value.
@@ -23,6 +31,21 @@ class ArchitectureOptions:
         "Default: the depth of the weights; 18 for a folder or table of images larger than 64x64 or of "
         "several sizes; 20 otherwise.",
         "int",
+        group=ARCHITECTURE,
+    )
+    architecture: Architecture | str | None = option(
+        None,
+        "A network that came after the paper, by its name, in place of depth: pre-activation (v2), ResNeXt, "
+        "wide, or with a deeper stem and averaging shortcuts (d).",
+        choices=tuple(LATER),
+        objects=Architecture,
+        group=ARCHITECTURE,
+    )
+    preactivation: bool = option(
+        False,
+        "Batch norm and ReLU before the convolutions of a CIFAR architecture; with 9n+2 layers from 164 on, "
+        "of bottlenecks (He et al. 2016: 164, 1001).",
+        "bool",
         group=ARCHITECTURE,
     )
     shortcut: str = option(
@@ -45,13 +68,26 @@ class ArchitectureOptions:
     variant: str | None = option(
         None,
         "Where a bottleneck has its stride: v1 on the first 1x1 (the paper), v1.5 on the 3x3 (torchvision, "
-        "timm). Default: v1, or the variant of the weights.",
+        "timm), v2 on the 3x3 of a stage's last one (keras.applications' pre-activation networks). Default: "
+        "the variant of the weights, or the architecture's own.",
         choices=tuple(VARIANTS),
         group=ARCHITECTURE,
     )
 
     def __post_init__(self):
         check_options(self)
+        if self.architecture is not None:
+            said = ["depth", "plain", "family", "preactivation"]
+            if isinstance(self.architecture, Architecture):
+                said += ["shortcut", "variant"]
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            for name in said:
+                if getattr(self, name) != defaults[name]:
+                    raise UserError(
+                        "cannot be combined with architecture, which says it already; give one of them.",
+                        parameter=name,
+                        value=getattr(self, name),
+                    )
 
     def resolve(self, default_depth: int = DEFAULT_DEPTH) -> Architecture:
         """The architecture.
@@ -62,8 +98,25 @@ class ArchitectureOptions:
         Raises:
             UserError: there is none; the error names the field.
         """
+        if isinstance(self.architecture, Architecture):
+            return self.architecture
+        depth = default_depth if self.depth is None else self.depth
+        if self.architecture is not None:
+            later = LATER[self.architecture]
+            shortcut = later.shortcut if self.shortcut == "auto" else self.shortcut
+            return dataclasses.replace(later, shortcut=shortcut, variant=self.variant or later.variant)
+        if self.preactivation:
+            if self.family == "imagenet":
+                raise UserError(
+                    "is for CIFAR architectures; use architecture=resnet50v2, resnet101v2 or resnet152v2.",
+                    parameter="preactivation",
+                    value=True,
+                )
+            shortcut = None if self.plain else self.shortcut
+            found = cifar_architecture(depth, shortcut, preactivation=True)
+            return dataclasses.replace(found, variant=self.variant or "v1")
         return get_architecture(
-            default_depth if self.depth is None else self.depth,
+            depth,
             family=self.family,
             plain=bool(self.plain),
             shortcut=self.shortcut,

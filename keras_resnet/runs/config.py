@@ -18,7 +18,7 @@ from keras_resnet.models.architectures import Architecture
 from keras_resnet.runs.architecture import ARCHITECTURE, ArchitectureOptions
 from keras_resnet.runs.class_weight import BALANCED
 from keras_resnet.runs.data_options import DATA, DataOptions, InputOptions, check_dataset
-from keras_resnet.runs.options import check_options, option
+from keras_resnet.runs.options import option
 from keras_resnet.training.recipes import DECAYS, RECIPES, SCHEDULES, Recipe
 
 RECIPE = "Recipe, and the fields of it to change"
@@ -44,7 +44,6 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
         UserError: a field does not take its value; the error names the field.
     """
 
-    architecture: Architecture | None = None
     drop_path: float = option(
         0.0,
         "Probability that a training image skips the last residual branch, growing linearly from 0 at the "
@@ -362,24 +361,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
 
     def __post_init__(self):
         check_dataset(self.dataset)
-        check_options(self)
-        if self.architecture is not None:
-            self._check_architecture()
-
-    def _check_architecture(self) -> None:
-        if not isinstance(self.architecture, Architecture):
-            raise UserError(
-                f"must be an Architecture; got a {type(self.architecture).__name__}.",
-                parameter="architecture",
-            )
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in ("depth", "shortcut", "plain", "family", "variant"):
-            if getattr(self, name) != defaults[name]:
-                raise UserError(
-                    "cannot be combined with architecture, which says it already; give one of them.",
-                    parameter=name,
-                    value=getattr(self, name),
-                )
+        super().__post_init__()
 
     def exports(self) -> ExportConfig:
         """The files to export.

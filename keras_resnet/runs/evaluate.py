@@ -136,7 +136,7 @@ def evaluate(
             decoded.
     """
     config = make_config(EvaluateConfig, config, fields)
-    paths = name_models(models, config.weights, config.depth)
+    paths = name_models(models, config.weights, config.architecture or config.depth)
     dataset, options = find_dataset(paths, config)
     folder = pathlib.Path(config.output_dir)
     check_writable(folder, "output_dir")
@@ -194,7 +194,7 @@ def _evaluate_multi_label(
 
 
 def name_models(
-    models: Sequence[str | os.PathLike], weights: str | None = None, depth: int | None = None
+    models: Sequence[str | os.PathLike], weights: str | None = None, network: object = None
 ) -> dict[str, str | os.PathLike]:
     """Path of each model by a name that is short where that is enough.
 
@@ -215,7 +215,7 @@ def name_models(
     names = [name if counts[name] == 1 else str(path) for name, path in zip(short, paths, strict=True)]
     found: dict[str, str | os.PathLike] = dict(zip(names, paths, strict=True))
     if weights is not None:
-        name = f"{weights}-{depth}" if depth else pathlib.Path(weights).name
+        name = f"{weights}-{network}" if network else pathlib.Path(weights).name
         names.append(name)
         found[name] = weights
     for label, count in collections.Counter(map(file_label, names)).items():

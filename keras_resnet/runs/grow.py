@@ -1,5 +1,6 @@
 """`TrainConfig.grow_from`: a deeper network that starts as the trained, shallower one of another run."""
 
+import dataclasses
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -39,7 +40,9 @@ def grow_fingerprint(
         raise refuse(
             f"has {kind}, where an added block would not be the identity; only options A and B can grow."
         )
-    for field in ("stem", "block", "filters", "shortcut", "variant"):
+    for field in (one.name for one in dataclasses.fields(Architecture)):
+        if field in ("name", "blocks_per_stage"):
+            continue
         if getattr(former, field) != getattr(architecture, field):
             raise refuse(
                 f"has {field} {getattr(former, field)}, and {architecture.name} has "

@@ -12,7 +12,7 @@ from keras_resnet.data.dataset import Dataset
 from keras_resnet.errors import UserError
 from keras_resnet.inference.labels import LABELS, read_labels
 from keras_resnet.inference.thresholds import has_thresholds
-from keras_resnet.models.architectures import Architecture
+from keras_resnet.models.architectures import Architecture, name_of
 from keras_resnet.models.infer import infer_architecture, public_weights, read_normalization
 from keras_resnet.runs.architecture import ArchitectureOptions
 from keras_resnet.runs.config import TrainConfig
@@ -121,13 +121,19 @@ def resolve_public_weights(
     Raises:
         UserError: the depth is missing, there are none of it, or an option contradicts them.
     """
-    if options.depth is None:
+    if options.depth is None and options.architecture is None:
         raise UserError(
-            f"is missing: weights={name} exist for several depths, which `keras-resnet weights` lists.",
+            f"is missing: weights={name} exist for several networks, which `keras-resnet weights` lists; "
+            "give depth or architecture.",
             parameter="depth",
         )
     requested = options.resolve()
-    entry = public_weights(name, requested)
+    if options.shortcut == "auto" and not options.plain:
+        # CIFAR's are published with both options.
+        entry = registry.get_weights(name, name_of(requested))
+        requested = dataclasses.replace(requested, shortcut=entry.shortcut)
+    else:
+        entry = public_weights(name, requested)
     architecture = dataclasses.replace(requested, variant=entry.variant)
     check_flags_match(options, architecture, f"weights={name}")
     return entry, architecture
@@ -175,13 +181,15 @@ def check_flags_match(config: ArchitectureOptions, architecture: Architecture, s
         "depth": architecture.depth,
         "shortcut": architecture.shortcut,
         "plain": architecture.shortcut is None,
-        "family": architecture.stem,
+        "family": "cifar" if architecture.stem == "cifar" else "imagenet",
+        "preactivation": architecture.preactivation or False,
+        "architecture": name_of(architecture),
     }
     if architecture.block == "bottleneck":  # a basic block is the same in both variants
         fields["variant"] = architecture.variant
     for name, theirs in fields.items():
         value = getattr(config, name)
-        if value not in (None, "auto", theirs):
+        if value not in (None, False, "auto", theirs) and not isinstance(value, Architecture):
             raise UserError(
                 f"contradicts {source}, which is {architecture.name}, shortcut "
                 f"{architecture.shortcut or 'none'}, {architecture.variant}; leave {name} out.",

@@ -73,7 +73,7 @@ def inspect(config: InspectConfig | None = None, **fields: Any) -> Summary:
             parameter="image_size",
             value=size,
         )
-    classes = config.classes or (1000 if architecture.stem == "imagenet" else 10)
+    classes = config.classes or (10 if architecture.stem == "cifar" else 1000)
     from keras_resnet.models.complexity import complexity
     from keras_resnet.models.resnet import ResNet
 

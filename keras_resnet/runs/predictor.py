@@ -86,7 +86,7 @@ def _describe(weights: str | os.PathLike, options: ArchitectureOptions) -> tuple
 
     if registry.is_name(weights):
         entry, architecture = resolve_public_weights(str(weights), options)
-        return weights, architecture, entry.eval, entry.normalization, registry.CLASSES
+        return weights, architecture, entry.eval, entry.normalization, entry.classes
     with open_weights(weights) as named:
         architecture, channels, classes = infer_architecture(
             named, str(weights), variant=options.variant, plain=options.plain

@@ -73,7 +73,7 @@ def resolve(config: TrainConfig) -> TrainJob:
     dataset = config.load(config.dataset, require_disjoint=True)
     initial = resolve_initial_weights(config, dataset)
     default_depth = choose_depth(config, dataset, config.image_size)
-    architecture = initial.architecture if initial else config.architecture or config.resolve(default_depth)
+    architecture = initial.architecture if initial else config.resolve(default_depth)
     _check_architecture(config, architecture)
     _check_packages(config)
     exports = config.exports()
@@ -103,7 +103,7 @@ def resolve(config: TrainConfig) -> TrainJob:
     check_batch_divisible(recipe, 1, config.gradient_accumulation_steps, config.jit_compile)
     teacher = resolve_teacher(config, dataset, transform)
     settings = {
-        "architecture": dataclasses.asdict(architecture),
+        "architecture": architecture.settings(),
         "dataset": _dataset_settings(dataset),
         "input": {
             **transform.spec.as_dict(),

@@ -81,7 +81,8 @@ def estimate_memory(
     weights = model.count_params() * 4
     copies = 3 + bool(recipe.ema_decay)
     names = {layer.name for layer in model.layers}
-    last_of_stem = next((name for name in ("pool1_pool", "conv1_relu") if name in names), "")
+    ends = ("pool1_stride", "pool1_pool", "conv1_relu", "conv1_conv")
+    last_of_stem = next((name for name in ends if name in names), "")
     activations, recomputed = 0, {"": 0}
     for layer in model.layers:
         if not isinstance(layer, _KEPT):

@@ -12,7 +12,7 @@ from keras_resnet.data.image_arrays import ImageArrays
 from keras_resnet.errors import UserError
 from keras_resnet.models.freezing import restore_trainable
 from keras_resnet.models.head import count_classes
-from keras_resnet.models.surgery import zero_gamma
+from keras_resnet.models.surgery import residual_blocks, zero_gamma
 from keras_resnet.training.callbacks.checks import check_callbacks
 from keras_resnet.training.callbacks.progress import ProgressBar
 from keras_resnet.training.checkpoint import Checkpoints
@@ -26,7 +26,6 @@ from keras_resnet.training.measures import Metric, metric_names
 from keras_resnet.training.recipes import Recipe, get_recipe
 from keras_resnet.training.state import TrainState
 from keras_resnet.training.trainer import Trainer
-from keras_resnet.weights.names import parse_layer_name
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,8 +66,8 @@ def train(
             order, or `ImageArrays`, which crops and flips them as well. Images are cast to the dtype of the
             model's input. Labels are integers (N,) or (N, 1), or probabilities (N, classes), such as one-hot
             labels, for a recipe without `batch_augment`. A model that ends in a sigmoid for each of several
-            labels takes vectors of 0 and 1, (N, labels); its loss is the mean binary cross-entropy, its error
-            the share of wrong labels.
+            labels takes vectors of 0 and 1, (N, labels); its loss is the sum of their binary
+            cross-entropies, its error the share of wrong labels.
         validation_data: batches (images, labels) of this worker, or a pair of arrays; each image counts once.
         recipe: a recipe, or the name of one in `RECIPES`.
         callbacks: Keras' or your own; a progress bar by default.
@@ -174,8 +173,7 @@ def _crop_settings(train_data: Any) -> dict[str, Any]:
 
 
 def _zero_gamma(model: keras.Model) -> None:
-    names = [parse_layer_name(layer.name) for layer in model.layers]
-    if not any(name is not None and name.kind == "add" for name in names):
+    if not residual_blocks(model):
         raise UserError(
             f"{model.name} has no residual blocks, as conv2_block1_add ends one; use zero_gamma=false.",
             parameter="zero_gamma",

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.eval_settings import STANDARD, EvalSettings
+from keras_resnet.weights.eval_settings import CIFAR, STANDARD, EvalSettings
 from keras_resnet.weights.formats.torch_names import find_network
 from keras_resnet.weights.lazy_array import LazyArray
-from keras_resnet.weights.names import HEAD, layer_name, stage_name
+from keras_resnet.weights.names import HEAD, POST, layer_name, parse_layer_name, stage_name
 from keras_resnet.weights.normalization import NORMALIZATIONS, Normalization
 
 # Keras' names of PyTorch's variables.
@@ -20,9 +20,20 @@ _TORCH_BATCH_NORM = {
 }
 _TORCH_OTHERS = {"weight": "kernel", "bias": "bias"}
 _TORCH_BLOCK = re.compile(
-    r"layer([1-9])\.(0|[1-9][0-9]{0,3})\.(?:(conv|bn)([1-9])|(?:downsample|shortcut)\.([01]))\.(\w+)"
+    r"layer([1-9])\.(0|[1-9][0-9]{0,3})\.(?:(conv|bn)([1-9])|(?:downsample|shortcut)\.([012]))\.(\w+)"
 )
 _TORCH_STEM = re.compile(r"(conv|bn)1\.(\w+)")
+# A deeper stem is a sequence of convolutions, batch norms and ReLUs; the last batch norm is bn1.
+_TORCH_DEEP_STEM = re.compile(r"conv1\.([01346])\.(\w+)")
+_TORCH_DEEP_LAYERS = {
+    "0": "conv1_conv",
+    "1": "conv1_bn",
+    "3": "conv1_2_conv",
+    "4": "conv1_2_bn",
+    "6": "conv1_3_conv",
+}
+# Where a projection is a pool, a convolution and a batch norm.
+_TORCH_AVERAGE = re.compile(r"layer[1-9]\.0\.(?:downsample|shortcut)\.2\.weight")
 _TORCH_HEAD = re.compile(r"(?:fc|linear)\.(\w+)")
 # A step counter, which has no part in what a network computes.
 _TORCH_COUNTER = "num_batches_tracked"
@@ -52,6 +63,7 @@ class Convention:
         normalization: how pixels are normalized for these weights; None: not known.
         eval: how images are prepared for evaluation; None: not known.
         plain: whether the network has no shortcuts; None: not known.
+        projection: as for `Architecture`; None: not known.
     """
 
     name: str
@@ -60,12 +72,15 @@ class Convention:
     normalization: Normalization | None
     eval: EvalSettings | None
     plain: bool | None = False
+    projection: str | None = "strided"
 
 
 TORCH = Convention("torchvision and timm", "v1.5", 1e-5, NORMALIZATIONS["torch"], STANDARD)
 KERAS = Convention("keras.applications", "v1", 1.001e-5, NORMALIZATIONS["caffe"], STANDARD)
 KERAS_1 = Convention("keras.applications of Keras 1 and 2", "v1", 1e-3, NORMALIZATIONS["caffe"], STANDARD)
-OWN = Convention("this package", None, 1e-5, None, None, plain=None)
+KERAS_V2 = Convention("keras.applications", "v2", 1.001e-5, NORMALIZATIONS["tf"], STANDARD)
+AKAMASTER = Convention("akamaster/pytorch_resnet_cifar10", None, 1e-5, NORMALIZATIONS["torch"], CIFAR)
+OWN = Convention("this package", None, 1e-5, None, None, plain=None, projection=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +119,15 @@ def rename_arrays(stored: Mapping[str, LazyArray], path: object, *, torch: bool,
         UserError: the names belong to another kind of network.
     """
     if torch:
-        return NamedArrays(TORCH, _from_torch(stored, path))
+        return _from_torch(stored, path)
+    layers = {key.partition("/")[0] for key in stored}
+    if f"{POST}_bn" in layers:
+        # The biases stay: the shortcuts add them up, and no batch norm subtracts them.
+        variant = "v2" if "conv1_conv/bias" in stored else None
+        return NamedArrays(dataclasses.replace(OWN, variant=variant) if own else KERAS_V2, stored)
     # keras.applications saved by Keras 3 have biases, and models of this package have none.
     if own and "conv1_conv/bias" not in stored:
         return NamedArrays(OWN, stored)
-    layers = {key.partition("/")[0] for key in stored}
     if "bn_conv1" in layers:
         renamed = {_from_keras_1(key): array for key, array in stored.items()}
         return NamedArrays(KERAS_1, _fold_biases(renamed))
@@ -118,44 +137,34 @@ def rename_arrays(stored: Mapping[str, LazyArray], path: object, *, torch: bool,
             return NamedArrays(KERAS, _fold_biases(stored))
         return NamedArrays(OWN, stored)
     raise UserError(
-        "has neither a layer conv1_bn nor bn_conv1, as the ResNets of keras.applications have; their second "
-        "version (ResNet50V2 and so on) is a different network.",
+        "has neither a layer conv1_bn nor bn_conv1 nor post_bn, as the ResNets of keras.applications have.",
         value=path,
     )
 
 
-def _from_torch(stored: Mapping[str, LazyArray], path: object) -> dict[str, LazyArray]:
+def _from_torch(stored: Mapping[str, LazyArray], path: object) -> NamedArrays:
     network = find_network(stored, path)
-    if "conv1.weight" not in network:
-        if any(key.endswith("conv1.0.weight") for key in stored):
-            reason = (
-                "has conv1.0.weight and no conv1.weight: a ResNet with a deeper stem (in timm, names that "
-                "end in c, d, s or t), which is a different network; use a plain one of torchvision or timm."
-            )
-        else:
-            some = ", ".join(key[:_MAX_NAME] for key in list(stored)[:_MAX_LISTED])
-            reason = (
-                "has no conv1.weight, as the plain ResNets of torchvision and timm have, with or without "
-                f"something in front of all names; it has {some}."
-            )
-        raise UserError(reason, value=path)
-    if _pads_both_sides(network):
+    if "conv1.weight" not in network and "conv1.0.weight" not in network:
+        some = ", ".join(key[:_MAX_NAME] for key in list(stored)[:_MAX_LISTED])
         raise UserError(
-            "has the names of akamaster/pytorch_resnet_cifar10 and no projections: its shortcuts put zero "
-            "channels on both sides of the others, those of this package behind them; use one with "
-            "projections (option B).",
+            "has no conv1.weight, as the ResNets of torchvision and timm have, with or without something in "
+            f"front of all names; it has {some}.",
             value=path,
         )
-    arrays = {}
+    deep, average = "conv1.0.weight" in network, any(map(_TORCH_AVERAGE.fullmatch, network))
+    arrays: dict[str, LazyArray] = {}
     for key, array in network.items():
         if key.endswith(f".{_TORCH_COUNTER}"):
             continue
         axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(len(array.shape))
-        name = _torch_name(key)
+        name = _torch_name(key, deep, average)
         if name in arrays:
             raise UserError(f"has {name} twice; save it again with one of them.", value=path)
         arrays[name] = array.transposed(*axes) if axes and name != key else array
-    return arrays
+    if _pads_both_sides(network):
+        return NamedArrays(AKAMASTER, _pad_behind(arrays, path))
+    convention = dataclasses.replace(TORCH, projection="average") if average else TORCH
+    return NamedArrays(convention, arrays)
 
 
 def _pads_both_sides(network: Mapping[str, LazyArray]) -> bool:
@@ -168,15 +177,69 @@ def _pads_both_sides(network: Mapping[str, LazyArray]) -> bool:
     )
 
 
-def _torch_name(key: str) -> str:
-    """layer1.0.bn2.running_var -> conv2_block1_2_bn/moving_variance."""
+def _pad_behind(arrays: Mapping[str, LazyArray], path: object) -> dict[str, LazyArray]:
+    """Returns the weights of the network that computes the same with all new zero channels behind the others.
+
+    Theirs puts half of a stage's new channels in front of those of the stage before, and half behind. The
+    order of channels is no part of what a network computes: those of each stage's sums are put into ours.
+    """
+    orders: dict[int, list[int]] = {}  # our order of the channels behind each stage, as their places
+    for stage in (2, 3, 4):
+        kernel = arrays.get(f"{layer_name(stage_name(stage), 1, 2, 'conv')}/kernel")
+        before = orders.get(stage - 1, [])
+        width = kernel.shape[-1] if kernel is not None and len(kernel.shape) == 4 else 0
+        if width < len(before) or (width - len(before)) % 2:
+            raise UserError(
+                "has the names of akamaster/pytorch_resnet_cifar10, but not its three stages.", value=path
+            )
+        front = (width - len(before)) // 2 if before else 0
+        old = {front + place for place in before}
+        new = [place for place in range(width) if place not in old] if before else list(range(width))
+        orders[stage] = [*(front + place for place in before), *new]
+    return {key: _reorder(key, array, orders) for key, array in arrays.items()}
+
+
+def _reorder(key: str, array: LazyArray, orders: Mapping[int, list[int]]) -> LazyArray:
+    layer, _, variable = key.partition("/")
+    name = parse_layer_name(layer)
+    inputs = outputs = None
+    if layer == HEAD and variable == "kernel":
+        inputs = orders[4]
+    elif name and name.block:
+        first = name.block == 1 and name.stage_number > 2
+        if name.index == 1 and name.kind == "conv":
+            inputs = orders[name.stage_number - first]
+        elif name.index == 2:
+            outputs = orders[name.stage_number]
+    for order, axis in ((inputs, -2), (outputs, -1)):
+        # Others have no place in a network of this kind, which loading says.
+        if order is not None and len(array.shape) >= -axis and array.shape[axis] == len(order):
+            array = array.reordered(order, axis)
+    return array
+
+
+def _torch_name(key: str, deep: bool, average: bool) -> str:
+    """layer1.0.bn2.running_var -> conv2_block1_2_bn/moving_variance.
+
+    Args:
+        deep: whether the stem has three convolutions.
+        average: whether a pool is the first of the modules of a projection.
+    """
     if found := _TORCH_BLOCK.fullmatch(key):
         stage, block, kind, number, projection, variable = found.groups()
-        kind, number = (kind, number) if kind else (("conv", "bn")[int(projection)], "0")
+        if projection:
+            module = int(projection) - average
+            if module not in (0, 1):
+                return key
+            kind, number = ("conv", "bn")[module], "0"
         layer = layer_name(stage_name(int(stage) + 1), int(block) + 1, int(number), kind)
     elif found := _TORCH_STEM.fullmatch(key):
         kind, variable = found.groups()
-        layer = f"conv1_{kind}"
+        layer = f"conv1_3_{kind}" if deep else f"conv1_{kind}"
+    elif found := _TORCH_DEEP_STEM.fullmatch(key):
+        place, variable = found.groups()
+        layer = _TORCH_DEEP_LAYERS[place]
+        kind = layer.rpartition("_")[2]
     elif found := _TORCH_HEAD.fullmatch(key):
         kind, variable, layer = "fc", found[1], HEAD
     else:

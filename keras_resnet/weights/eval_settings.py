@@ -25,3 +25,5 @@ class EvalSettings:
 
 # What torchvision's first weights and keras.applications' weights are evaluated with.
 STANDARD = EvalSettings(crop_size=224, resize_size=256)
+# The images of CIFAR as they are.
+CIFAR = EvalSettings(crop_size=32, resize_size=32)

@@ -1,7 +1,7 @@
 """An array in a file whose shape is known before its values are read."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,3 +21,10 @@ class LazyArray:
     def transposed(self, *axes: int) -> "LazyArray":
         """Returns the same array with its axes permuted."""
         return LazyArray(tuple(self.shape[axis] for axis in axes), lambda: self.read().transpose(axes))
+
+    def reordered(self, places: Sequence[int], axis: int) -> "LazyArray":
+        """Returns the same array with the slices along an axis in the order of their old places.
+
+        As many places as the axis is long.
+        """
+        return LazyArray(self.shape, lambda: self.read().take(places, axis))

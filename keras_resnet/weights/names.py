@@ -9,6 +9,12 @@ They are those of keras.applications, and stand in saved files:
     conv2_block1_add, conv2_block1_out               the sum, and the block's output
     avg_pool, predictions                            the head
 
+Deeper stems go on with conv1_2_conv, conv1_2_bn and so on. A pre-activation network has
+
+    conv2_block1_preact_bn, ..._preact_relu          in front of a block
+    conv2_block1_out                                 the sum itself
+    post_bn, post_relu                               behind the last block
+
 Blocks of fully connected layers are called `dense2_block1` and so on, with `_1_dense` for `_1_conv`.
 """
 
@@ -16,6 +22,8 @@ import dataclasses
 import re
 
 STEM = "conv1"
+# Behind the last block of a pre-activation network: post_bn, post_relu.
+POST = "post"
 HEAD = "predictions"
 # In front of the stem, in the models that this package trains and exports.
 MEAN_LAYER = "mean_subtraction"
@@ -23,7 +31,7 @@ PREPROCESSING_LAYER = "preprocessing"
 
 _LAYER = re.compile(
     r"(?P<stage>(?:conv|dense)[1-9][0-9]?)"
-    r"(?:_block(?P<block>[1-9][0-9]{0,3})(?:_(?P<index>[0-9]))?)?"
+    r"(?:_block(?P<block>[1-9][0-9]{0,3}))?(?:_(?P<index>[0-9]))?"
     r"_(?P<kind>[a-z][a-z_]*)"
 )
 
@@ -36,8 +44,9 @@ class LayerName:
         stage: "conv1" for the stem, "conv2", "conv3", ...
         block: number of the block in its stage, from 1; None in the stem.
         index: number of the layer in its block's residual branch, from 1; 0 in the shortcut; None for layers
-            of the whole block, and in the stem.
-        kind: "conv", "dense", "bn", "relu", "pad", "pool", "add", "drop" or "out".
+            of the whole block. In a deeper stem the number of the convolution, None for the first.
+        kind: "conv", "dense", "bn", "relu", "pad", "pool", "add", "drop" or "out"; of a pre-activation block
+            also "preact_bn" and "preact_relu".
     """
 
     stage: str
@@ -69,9 +78,19 @@ def parse_layer_name(name: str) -> LayerName | None:
     return LayerName(found["stage"], block, index, found["kind"])
 
 
+def belongs_to_network(name: str) -> bool:
+    """Whether a layer with weights is of the network's stem, blocks or head, and not in front of it."""
+    return name in (HEAD, f"{POST}_bn") or parse_layer_name(name) is not None
+
+
 def stage_name(number: int) -> str:
     """Returns the name of a stage of convolutions: "conv2" for 2."""
     return f"conv{number}"
+
+
+def stem_name(number: int) -> str:
+    """Returns what the names of a convolution of the stem and of the layers behind it begin with."""
+    return STEM if number == 1 else f"{STEM}_{number}"
 
 
 def block_name(stage: str, block: int) -> str:

@@ -28,8 +28,15 @@ def from_unit_range(values: Iterable[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-# Keyed by the name that keras.applications calls `mode`.
+# Keyed by the name that keras.applications calls `mode`, or by the dataset whose mean it is.
 NORMALIZATIONS = {
     "caffe": Normalization((123.68, 116.779, 103.939), bgr=True),
+    "tf": Normalization(from_unit_range((0.5, 0.5, 0.5)), from_unit_range((0.5, 0.5, 0.5))),
     "torch": Normalization(from_unit_range((0.485, 0.456, 0.406)), from_unit_range((0.229, 0.224, 0.225))),
+    "cifar10": Normalization(
+        from_unit_range((0.4914, 0.4822, 0.4465)), from_unit_range((0.2023, 0.1994, 0.2010))
+    ),
+    "cifar100": Normalization(
+        from_unit_range((0.5070, 0.4865, 0.4409)), from_unit_range((0.2673, 0.2564, 0.2761))
+    ),
 }

@@ -31,7 +31,7 @@ def test_every_public_weight_is_listed(capsys):
     assert _run("weights") == 0
     lines = capsys.readouterr().out.splitlines()
     for entry in registry.list_weights():
-        assert any(line.split()[:3] == [entry.name, str(entry.depth), entry.variant] for line in lines)
+        assert any(line.split()[:3] == [entry.name, entry.architecture, entry.variant] for line in lines)
 
 
 def test_the_list_as_json_has_address_hash_and_preprocessing(capsys):

@@ -53,13 +53,13 @@ def test_suffixes_of_other_formats_may_be_in_upper_case(tmp_path):
 
 
 def test_weights_of_other_networks_are_refused(tmp_path):
-    write_torch_file(tmp_path / "deep.pth", {"conv1.0.weight": np.ones(3, "float32")})
-    with refused(value=tmp_path / "deep.pth") as caught:
-        _open(tmp_path / "deep.pth")
-    assert "deeper stem" in caught.value.reason
-    stored = {"conv2_block1_preact_bn/gamma": LazyArray((64,), lambda: np.ones(64))}
-    with refused(value="v2.h5") as caught:
-        conventions.rename_arrays(stored, "v2.h5", torch=False, own=False)
+    write_torch_file(tmp_path / "vit.pth", {"patch_embed.weight": np.ones(3, "float32")})
+    with refused(value=tmp_path / "vit.pth") as caught:
+        _open(tmp_path / "vit.pth")
+    assert "no conv1.weight" in caught.value.reason
+    stored = {"block1_conv1/kernel": LazyArray((64,), lambda: np.ones(64))}
+    with refused(value="vgg.h5") as caught:
+        conventions.rename_arrays(stored, "vgg.h5", torch=False, own=False)
     assert "conv1_bn" in caught.value.reason
 
 
@@ -91,7 +91,9 @@ def test_unknown_public_weights_are_refused_with_those_that_exist():
     assert "imagenet, keras-imagenet, torchvision-v1" in caught.value.reason
     with refused("depth", 20) as caught:
         registry.get_weights("imagenet", 20)
-    assert "18, 34, 50, 101, 152" in caught.value.reason
+    assert "resnet18, resnet34, resnet50, resnet101, resnet152" in caught.value.reason
+    with refused("architecture", "resnet18d"):
+        registry.get_weights("torchvision-v1", "resnet18d")
 
 
 # Resize sizes as torchvision and timm publish them with the weights.

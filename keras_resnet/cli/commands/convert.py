@@ -8,7 +8,7 @@ from keras_resnet.runs.architecture import ArchitectureOptions
 
 ARGUMENT = "IN OUT"
 FLAGS = flags.FlagValues()
-_FIELDS = ("depth", "variant", "plain")
+_FIELDS = ("depth", "architecture", "variant", "plain")
 define(FLAGS, ArchitectureOptions, _FIELDS)
 
 

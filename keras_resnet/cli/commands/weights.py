@@ -19,17 +19,17 @@ def run() -> None:
     if FLAGS.json:
         print(json.dumps([registry.as_dict(entry) for entry in entries], indent=2))
         return
-    row = "{:16}{:>6}  {:8}{:>7}{:>7}  {:24}{:8}{:14}{}".format
-    print(row("name", "depth", "variant", "top-1", "top-5", "measured at", "mode", "license", "file"))
+    row = "{:18}{:18}{:9}{:>7}{:>7}  {:24}{:9}{:14}{}".format
+    print(row("name", "network", "variant", "top-1", "top-5", "measured at", "mode", "license", "file"))
     for entry in entries:
         settings, path = entry.eval, entry.file.path
         print(
             row(
                 entry.name,
-                entry.depth,
+                entry.architecture,
                 entry.variant,
                 f"{settings.top1:.2f}",
-                f"{settings.top5:.2f}",
+                "" if settings.top5 is None else f"{settings.top5:.2f}",
                 f"{settings.crop_size} of {settings.resize_size}, {settings.interpolation}",
                 entry.mode,
                 entry.license,
@@ -37,7 +37,8 @@ def run() -> None:
             )
         )
     print(
-        '\nUse them as ResNet50(weights="torchvision-v2") or train.py --weights=torchvision-v2 --depth=50. '
-        '"imagenet" is keras-imagenet, or torchvision-v1 for 18 and 34.\n'
+        '\nUse them as ResNet50(weights="torchvision-v2") or train.py --weights=torchvision-v2 --depth=50, '
+        "those of other networks by --architecture=resnext50_32x4d. "
+        '"imagenet" is keras-imagenet, or torchvision-v1 where that has none.\n'
         f"Files are kept in {entries[0].file.path.parent}."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.names import PREPROCESSING_LAYER, STEM, layer_name, parse_layer_name
+from keras_resnet.weights.names import POST, PREPROCESSING_LAYER, STEM, layer_name, parse_layer_name
 from keras_resnet.weights.normalization import Normalization
 
 _IN_ARCHIVE = "config.json"
@@ -52,7 +52,7 @@ def read_config(path: str | os.PathLike) -> ModelInfo:
             layers = json.loads(archive.read(info))["config"]["layers"]
         rescales = any(layer["class_name"] in _RESCALING for layer in _all_layers(layers))
         network = _network(layers) or layers
-        found = _model_info({layer["config"]["name"]: layer["config"] for layer in network})
+        found = _model_info(network)
         return dataclasses.replace(found, rescales=rescales)
     except _BROKEN as error:
         raise UserError(
@@ -75,17 +75,20 @@ def _network(layers: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return next(filter(None, inside), None)
 
 
-def _model_info(layers: dict[str, dict[str, Any]]) -> ModelInfo:
+def _model_info(network: list[dict[str, Any]]) -> ModelInfo:
+    layers = {layer["config"]["name"]: layer["config"] for layer in network}
+    sums = (layer["config"]["name"] for layer in network if layer["class_name"] == "Add")
     variant = None
     if layer_name("conv3", 1, 3, "conv") in layers:
         variant = "v1.5" if max(layers[layer_name("conv3", 1, 2, "conv")]["strides"]) > 1 else "v1"
+        if layers[layer_name("conv2", 1, 3, "conv")].get("use_bias") and f"{POST}_bn" in layers:
+            variant = "v2"
     normalization = layers.get(PREPROCESSING_LAYER, {}).get("normalization")
     shapes = [layer["batch_shape"] for layer in layers.values() if "batch_shape" in layer]
     channels_first = layers.get("conv1_conv", {}).get("data_format") == "channels_first"
-    parsed = filter(None, map(parse_layer_name, layers))
     return ModelInfo(
         variant=variant,
-        plain=not any(name.kind == "add" for name in parsed),
+        plain=not any(map(parse_layer_name, sums)),
         normalization=normalization and _normalization(normalization),
         size=shapes[0][2 if channels_first else 1] if len(shapes) == 1 and len(shapes[0]) == 4 else None,
     )

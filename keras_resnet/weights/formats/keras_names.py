@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_resnet.errors import UserError
-from keras_resnet.weights.names import HEAD, parse_layer_name
+from keras_resnet.weights.names import HEAD, belongs_to_network
 
-# The first normalization of a ResNet, in keras.applications of Keras 2 and 3 and of Keras 1.
-_FIRST = frozenset(("conv1_bn", "bn_conv1"))
+# A normalization that each ResNet has once, in keras.applications of Keras 2 and 3 and of Keras 1.
+_FIRST = frozenset(("conv1_bn", "post_bn", "bn_conv1"))
 _GLOBAL_POOL = "global_average_pooling2d"
 # Names that a message lists, and characters of each.
 _MAX_LISTED, _MAX_NAME = 5, 80
@@ -52,7 +52,7 @@ def find_network(models: Mapping[str, Arrays], groups: Collection[str], path: ob
         for key, array in arrays.items()
     }
     own_head = f"{HEAD}/kernel" in inside or "fc1000" in map(_layer, inside)
-    unknown = {key: array for key, array in inside.items() if parse_layer_name(_layer(key)) is None}
+    unknown = {key: array for key, array in inside.items() if not belongs_to_network(_layer(key))}
     others = outside or unknown
     pooled = any(group.startswith(_GLOBAL_POOL) for group in groups)
     if not own_head and pooled and _is_dense(others):

@@ -16,7 +16,7 @@ _CONFIG = "config.json"
 _MAX_BYTES = 2**20
 _MAX_SIDE = 4096
 # Others, such as resnetaa50 and resnetblur50, have weights with the same names and shapes.
-_PLAIN = re.compile(r"(tv_)?resnet\d+")
+_KNOWN = re.compile(r"(tv_)?resnet\d+d?|resnext\d+_\d+x\d+d|wide_resnet\d+_2")
 # Characters of a name in a message.
 _MAX_NAME = 80
 # timm's own defaults, for keys that a configuration lacks.
@@ -52,10 +52,12 @@ def read_timm_config(path: str | os.PathLike) -> TimmConfig | None:
         content = json.loads(config.read_text(encoding="utf-8"))
         if "pretrained_cfg" not in content:
             return None  # written by another library
-        if not _PLAIN.fullmatch(content["architecture"]):
+        if not _KNOWN.fullmatch(content["architecture"]):
             raise UserError(
                 f"has weights of timm's {content['architecture'][:_MAX_NAME]}, which computes something else "
-                "than a plain ResNet with weights of these names; use resnet18, 34, 50, 101 or 152.",
+                "than a ResNet with weights of these names; use resnet18, 34, 50, 101 or 152, those with "
+                "a d, resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, wide_resnet50_2 or "
+                "wide_resnet101_2.",
                 value=path,
             )
         settings = content["pretrained_cfg"]

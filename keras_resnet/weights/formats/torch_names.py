@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from keras_resnet.errors import UserError
 from keras_resnet.weights.lazy_array import LazyArray
 
-_STEM = "conv1.weight"
+# Of a single convolution, and the first of a deeper stem.
+_STEMS = ("conv1.weight", "conv1.0.weight")
 # In every ResNet, and by its name nowhere else.
 _FIRST_BLOCK = "layer1.0.conv1.weight"
 # The places of a ResNet's modules where it was cut into a `torch.nn.Sequential`; 2, 3 and 8 have no weights.
@@ -39,12 +40,12 @@ def find_network(stored: Mapping[str, LazyArray], path: object) -> dict[str, Laz
     Raises:
         UserError: there are several ResNets.
     """
-    if _STEM in stored:
+    if any(stem in stored for stem in _STEMS):
         return dict(stored)
     in_sequential = f"4.{_FIRST_BLOCK.partition('.')[2]}"
     roots = [key.removesuffix(_FIRST_BLOCK) for key in stored if key.endswith(_FIRST_BLOCK)]
     cut = [key.removesuffix(in_sequential) for key in stored if key.endswith(in_sequential)]
-    roots = [root for root in roots if _is_root(root) and f"{root}{_STEM}" in stored]
+    roots = [root for root in roots if _is_root(root) and _has_stem(stored, root)]
     cut = [root for root in cut if _is_root(root) and f"{root}0.weight" in stored]
     if not roots and not cut:
         return dict(stored)
@@ -69,6 +70,10 @@ def find_network(stored: Mapping[str, LazyArray], path: object) -> dict[str, Laz
         some = ", ".join(left_out[:_MAX_LISTED])
         _warn_once(f"Left out of {path}, since its ResNet is under {root[:_MAX_NAME]}: {some}{more}.")
     return inside
+
+
+def _has_stem(stored: Mapping[str, LazyArray], root: str) -> bool:
+    return any(f"{root}{stem}" in stored for stem in _STEMS)
 
 
 def _is_root(prefix: str) -> bool:

@@ -141,7 +141,7 @@ def test_impossible_evaluation_settings_are_refused(settings, weights):
         read_timm_config(weights)
 
 
-@pytest.mark.parametrize("architecture", ["resnetaa50", "resnetblur50", "resnet50d", "wide_resnet50_2"])
+@pytest.mark.parametrize("architecture", ["resnetaa50", "resnetblur50", "resnet50t", "ecaresnet50d"])
 def test_architectures_with_the_same_weights_are_refused_by_name(architecture, weights):
     _write(weights, architecture)
     with refused(value=weights) as caught:
