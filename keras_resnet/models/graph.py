@@ -63,7 +63,8 @@ def run(call: Call, values: dict[int, Any], *, training: bool) -> None:
     """
     inputs, options = call.arguments.fill_in(values)
     options = {key: value for key, value in options.items() if value is not None}
-    if _has_mode(type(call.operation)):
+    kind: Any = type(call.operation)
+    if _has_mode(kind):
         options["training"] = training
     results = keras.tree.flatten(call.operation(*inputs, **options))
     values.update(zip(map(id, call.outputs), results, strict=True))
