@@ -11,7 +11,8 @@ STEMS = ("imagenet", "deep", "cifar")
 SHORTCUTS = ("A", "B", "C", None)
 VARIANTS = ("v1", "v1.5", "v2")
 PROJECTIONS = ("strided", "average")
-_LATER_FIELDS = ("groups", "width_per_group", "projection", "preactivation")
+# Fields of `Architecture` that records of older trainings lack, and what those trainings had.
+LATER_FIELDS = {"groups": 1, "width_per_group": 64, "projection": "strided", "preactivation": False}
 FAMILIES = ("imagenet", "cifar")
 
 
@@ -99,12 +100,8 @@ class Architecture:
 
         Records of trainings from before these fields are thus still those of the same training.
         """
-        fields = dataclasses.fields(self)
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields
-            if field.name not in _LATER_FIELDS or getattr(self, field.name) != field.default
-        }
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if (name, value) not in LATER_FIELDS.items()}
 
     def width(self, filters: int) -> int:
         """Number of filters of the 3x3 convolutions in a stage of so many filters.

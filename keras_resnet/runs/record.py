@@ -13,7 +13,7 @@ from keras_resnet._utils.lock import LOCK
 from keras_resnet.data.batch_augment import BatchAugment
 from keras_resnet.data.input_spec import InputSpec
 from keras_resnet.errors import UserError
-from keras_resnet.models.architectures import Architecture
+from keras_resnet.models.architectures import LATER_FIELDS, Architecture
 from keras_resnet.runs.config import TrainConfig
 from keras_resnet.training.recipes import Recipe
 
@@ -78,7 +78,7 @@ class RunRecord:
         Raises:
             UserError: the record is damaged or of another version.
         """
-        return _rebuilt(Architecture, self.settings["architecture"], self.path)
+        return _rebuilt(Architecture, {**LATER_FIELDS, **self.settings["architecture"]}, self.path)
 
     @property
     def recipe(self) -> Recipe:
