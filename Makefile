@@ -44,7 +44,7 @@ docs: .venv/docs-installed
 
 # Side by side with what users would pick instead; an hour, with nothing else running.
 bench: .venv/bench-installed
-	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" \
+	@set -e; for work in "train_imagenet.py --batch=16" "train_imagenet.py --batch=32" train_resnext.py \
 		"train_cifar.py --depth=20" "train_cifar.py --depth=56" startup.py memory.py graph.py \
 		weights.py "inference.py --batch=32" "inference.py --batch=1" "tflite.py --threads=1" "tflite.py --threads=2" \
 		"tflite.py --bits=8 --threads=1" "tflite.py --bits=8 --threads=2" \

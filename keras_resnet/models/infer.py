@@ -233,14 +233,22 @@ def ambiguous_variant(name: object) -> UserError:
     )
 
 
-def public_weights(name: str, architecture: Architecture) -> registry.PublicWeights:
+def public_weights(
+    name: str, architecture: Architecture, *, any_shortcut: bool = False
+) -> registry.PublicWeights:
     """Returns the public weights of this name for an architecture.
+
+    Args:
+        any_shortcut: whether those with another option are taken too; CIFAR's are published with A and B.
 
     Raises:
         UserError: there are none for it.
     """
-    entry = registry.get_weights(name, architectures.name_of(architecture))
-    if entry.shortcut != architecture.shortcut:
+    try:
+        entry = registry.get_weights(name, architectures.name_of(architecture))
+    except UserError as error:
+        raise UserError(error.reason, parameter="weights", value=name) from error
+    if entry.shortcut != architecture.shortcut and not any_shortcut:
         shortcut = "no shortcuts" if architecture.shortcut is None else f"shortcut {architecture.shortcut}"
         raise UserError(
             f"are for {entry.architecture} with shortcut {entry.shortcut}, not with {shortcut}; use such an "

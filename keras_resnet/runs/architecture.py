@@ -5,6 +5,7 @@ import dataclasses
 from keras_resnet.errors import UserError
 from keras_resnet.models.architectures import (
     FAMILIES,
+    IMAGENET,
     LATER,
     VARIANTS,
     Architecture,
@@ -41,10 +42,10 @@ class ArchitectureOptions:
         objects=Architecture,
         group=ARCHITECTURE,
     )
-    preactivation: bool = option(
-        False,
+    preactivation: bool | None = option(
+        None,
         "Batch norm and ReLU before the convolutions of a CIFAR architecture; with 9n+2 layers from 164 on, "
-        "of bottlenecks (He et al. 2016: 164, 1001).",
+        "of bottlenecks (He et al. 2016: 164, 1001). Default: no.",
         "bool",
         group=ARCHITECTURE,
     )
@@ -106,9 +107,10 @@ class ArchitectureOptions:
             shortcut = later.shortcut if self.shortcut == "auto" else self.shortcut
             return dataclasses.replace(later, shortcut=shortcut, variant=self.variant or later.variant)
         if self.preactivation:
-            if self.family == "imagenet":
+            if self.family == "imagenet" or (self.family == "auto" and depth in IMAGENET):
                 raise UserError(
-                    "is for CIFAR architectures; use architecture=resnet50v2, resnet101v2 or resnet152v2.",
+                    "is for CIFAR architectures; use architecture=resnet50v2, resnet101v2 or resnet152v2, or "
+                    "family=cifar.",
                     parameter="preactivation",
                     value=True,
                 )

@@ -361,7 +361,7 @@ class TrainConfig(InputOptions, DataOptions, ArchitectureOptions):
 
     def __post_init__(self):
         check_dataset(self.dataset)
-        super().__post_init__()
+        ArchitectureOptions.__post_init__(self)
 
     def exports(self) -> ExportConfig:
         """The files to export.

@@ -25,7 +25,7 @@ from keras_resnet.runs.data_options import (
     file_label,
 )
 from keras_resnet.runs.evaluate_multi_label import as_json, check_views, write_labels
-from keras_resnet.runs.options import check_options, make_config, option
+from keras_resnet.runs.options import make_config, option
 from keras_resnet.runs.record import RunRecord, read_record
 from keras_resnet.runs.run import find_run
 
@@ -92,7 +92,7 @@ class EvaluateConfig(DataOptions, ArchitectureOptions):
 
     def __post_init__(self):
         check_dataset(self.dataset)
-        check_options(self)
+        ArchitectureOptions.__post_init__(self)
         if self.scales and self.views != "multi_scale":
             raise UserError("applies to views=multi_scale.", parameter="scales", value=self.scales)
 

@@ -128,13 +128,8 @@ def resolve_public_weights(
             parameter="depth",
         )
     requested = options.resolve()
-    if options.shortcut == "auto" and not options.plain:
-        # CIFAR's are published with both options.
-        entry = registry.get_weights(name, name_of(requested))
-        requested = dataclasses.replace(requested, shortcut=entry.shortcut)
-    else:
-        entry = public_weights(name, requested)
-    architecture = dataclasses.replace(requested, variant=entry.variant)
+    entry = public_weights(name, requested, any_shortcut=options.shortcut == "auto" and not options.plain)
+    architecture = dataclasses.replace(requested, shortcut=entry.shortcut, variant=entry.variant)
     check_flags_match(options, architecture, f"weights={name}")
     return entry, architecture
 
@@ -182,14 +177,14 @@ def check_flags_match(config: ArchitectureOptions, architecture: Architecture, s
         "shortcut": architecture.shortcut,
         "plain": architecture.shortcut is None,
         "family": "cifar" if architecture.stem == "cifar" else "imagenet",
-        "preactivation": architecture.preactivation or False,
+        "preactivation": architecture.preactivation,
         "architecture": name_of(architecture),
     }
     if architecture.block == "bottleneck":  # a basic block is the same in both variants
         fields["variant"] = architecture.variant
     for name, theirs in fields.items():
         value = getattr(config, name)
-        if value not in (None, False, "auto", theirs) and not isinstance(value, Architecture):
+        if value not in (None, "auto", theirs) and not isinstance(value, Architecture):
             raise UserError(
                 f"contradicts {source}, which is {architecture.name}, shortcut "
                 f"{architecture.shortcut or 'none'}, {architecture.variant}; leave {name} out.",

@@ -253,7 +253,6 @@ _ALL = (
     _timm_release("a1h", "resnet50", f"{_RSB}resnet50_a1h2_176", "001a1197", 80.676, 95.306, 224),
     _timm_release("a1h", "resnet101", f"{_RSB}resnet101_a1h", "36d3f2aa", 82.778, 96.310),
     _timm_release("a1h", "resnet152", f"{_RSB}resnet152_a1h", "dc400468", 83.450, 96.538),
-    # TIMM
     # For CIFAR-10 and -100; accuracies: their README files. The nets of the paper: option A.
     _akamaster(20, "12fca82f", 8.27),
     _akamaster(32, "d509ac18", 7.37),
@@ -322,9 +321,9 @@ def get_weights(name: str, architecture: int | str) -> PublicWeights:
     for key in itertools.product(collections, networks):
         if key in _BY_NAME:
             return _BY_NAME[key]
-    known = ", ".join(network for collection, network in _BY_NAME if collection in collections)
+    known = ", ".join(dict.fromkeys(network for name, network in _BY_NAME if name in collections))
     raise UserError(
-        f"{name} has no weights of this network; it has those of {known}.",
+        f"{name} has no weights of {networks[0]}; it has those of {known}.",
         parameter="depth" if isinstance(architecture, int) else "architecture",
         value=architecture,
     )

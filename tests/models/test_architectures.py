@@ -134,7 +134,7 @@ def test_depths_of_both_families():
         ({"depth": 2, "family": "cifar"}, "depth", ("6n+2",)),
         ({"depth": 20, "plain": True, "shortcut": "B"}, "shortcut", ("plain=true",)),
         ({"depth": 20, "shortcut": "D"}, "shortcut", ("A, B, C, None",)),
-        ({"depth": 50, "variant": "v2"}, "variant", ("v1, v1.5",)),
+        ({"depth": 50, "variant": "v2"}, "variant", ("preactivation=true",)),
         ({"depth": 20, "family": "vgg"}, "family", ("auto, imagenet, cifar",)),
     ],
     ids=str,

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_resnet.errors import UserError
 from keras_resnet.training.averages import ExponentialMovingAverage, average_variables
 from keras_resnet.training.blockwise import BlockwiseModel
 from keras_resnet.training.cluster import WorkerInfo
@@ -51,6 +52,7 @@ class TensorFlowEngine:
     def make_steps(
         self, model: keras.Model, recipe: Recipe, arrays: None = None, **options: Any
     ) -> StepFunctions:
+        _check_groups(model, bool(options.get("jit_compile")))
         with self._strategy.scope():
             return TensorFlowSteps(model, recipe, **options)
 
@@ -67,6 +69,26 @@ class TensorFlowEngine:
 
     def make_deterministic(self) -> None:
         tf.config.experimental.enable_op_determinism()
+
+
+def _check_groups(model: keras.Model, jit_compile: bool) -> None:
+    """Refuses grouped convolutions where TensorFlow has no gradients: on a processor without oneDNN."""
+    grouped = (getattr(layer, "groups", 1) > 1 for layer in model.layers)
+    if jit_compile or not any(grouped) or tf.config.list_logical_devices("GPU"):
+        return
+    x, kernel = tf.zeros((1, 3, 3, 4)), tf.zeros((3, 3, 2, 4))
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch((x, kernel))
+            y = tf.nn.conv2d(x, kernel, 1, "SAME")
+        tape.gradient(y, (x, kernel))
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        raise UserError(
+            "has grouped convolutions, whose gradients TensorFlow has on a processor by oneDNN or XLA; set "
+            "TF_ENABLE_ONEDNN_OPTS=1, which x86 and Linux on ARM have, or use jit_compile=true.",
+            parameter="model",
+            value=model.name,
+        ) from error
 
 
 class TensorFlowSteps(StepFunctions):
