@@ -8,7 +8,15 @@ from keras_resnet.errors import UserError
 from keras_resnet.weights.eval_settings import CIFAR, STANDARD, EvalSettings
 from keras_resnet.weights.formats.torch_names import find_network
 from keras_resnet.weights.lazy_array import LazyArray
-from keras_resnet.weights.names import HEAD, POST, layer_name, parse_layer_name, stage_name
+from keras_resnet.weights.names import (
+    HEAD,
+    POST,
+    block_name,
+    layer_name,
+    parse_layer_name,
+    stage_name,
+    stem_name,
+)
 from keras_resnet.weights.normalization import NORMALIZATIONS, Normalization
 
 # Keras' names of PyTorch's variables.
@@ -35,6 +43,9 @@ _TORCH_DEEP_LAYERS = {
 # Where a projection is a pool, a convolution and a batch norm.
 _TORCH_AVERAGE = re.compile(r"layer[1-9]\.0\.(?:downsample|shortcut)\.2\.weight")
 _TORCH_HEAD = re.compile(r"(?:fc|linear)\.(\w+)")
+# KerasHub counts from 0, and the convolutions of a stem as if they were stages.
+_KERAS_HUB_BLOCK = re.compile(r"stack([0-3])_block(0|[1-9][0-9]{0,2})_(\w+)")
+_KERAS_HUB_STEM = re.compile(r"conv([123])_(conv|bn)")
 # A step counter, which has no part in what a network computes.
 _TORCH_COUNTER = "num_batches_tracked"
 
@@ -79,6 +90,7 @@ TORCH = Convention("torchvision and timm", "v1.5", 1e-5, NORMALIZATIONS["torch"]
 KERAS = Convention("keras.applications", "v1", 1.001e-5, NORMALIZATIONS["caffe"], STANDARD)
 KERAS_1 = Convention("keras.applications of Keras 1 and 2", "v1", 1e-3, NORMALIZATIONS["caffe"], STANDARD)
 KERAS_V2 = Convention("keras.applications", "v2", 1.001e-5, NORMALIZATIONS["tf"], STANDARD)
+KERAS_HUB = Convention("KerasHub", "v1.5", 1e-5, NORMALIZATIONS["torch"], STANDARD)
 AKAMASTER = Convention("akamaster/pytorch_resnet_cifar10", None, 1e-5, NORMALIZATIONS["torch"], CIFAR)
 OWN = Convention("this package", None, 1e-5, None, None, plain=None, projection=None)
 
@@ -121,6 +133,10 @@ def rename_arrays(stored: Mapping[str, LazyArray], path: object, *, torch: bool,
     if torch:
         return _from_torch(stored, path)
     layers = {key.partition("/")[0] for key in stored}
+    if "stack0_block0_1_conv" in layers:
+        averages = "average" if "conv3_conv" in layers else "strided"
+        convention = dataclasses.replace(KERAS_HUB, projection=averages)
+        return NamedArrays(convention, {_from_keras_hub(key): array for key, array in stored.items()})
     if f"{POST}_bn" in layers:
         # The biases stay: the shortcuts add them up, and no batch norm subtracts them.
         variant = "v2" if "conv1_conv/bias" in stored else None
@@ -246,6 +262,18 @@ def _torch_name(key: str, deep: bool, average: bool) -> str:
         return key
     names = _TORCH_BATCH_NORM if kind == "bn" else _TORCH_OTHERS
     return f"{layer}/{names[variable]}" if variable in names else key
+
+
+def _from_keras_hub(key: str) -> str:
+    """stack0_block0_pre_activation_bn/gamma -> conv2_block1_preact_bn/gamma, conv3_bn/beta -> conv1_3_bn."""
+    layer, _, variable = key.partition("/")
+    if found := _KERAS_HUB_BLOCK.fullmatch(layer):
+        stage, block, rest = found.groups()
+        prefix = block_name(stage_name(int(stage) + 2), int(block) + 1)
+        layer = f"{prefix}_{rest.replace('pre_activation', 'preact')}"
+    elif found := _KERAS_HUB_STEM.fullmatch(layer):
+        layer = f"{stem_name(int(found[1]))}_{found[2]}"
+    return f"{layer}/{variable}"
 
 
 def _from_keras_1(key: str) -> str:

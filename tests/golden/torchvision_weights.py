@@ -23,6 +23,12 @@ def make(key: str, shape: tuple[int, ...]) -> np.ndarray:
     return values.astype("float32")
 
 
+def make_layer(name: str, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    """The weights of a layer of Keras, in its order: a kernel, or all of a batch norm."""
+    variables = ("weight", "bias", "running_mean", "running_var")
+    return [make(f"{name}.{variable}", shape) for variable, shape in zip(variables, shapes, strict=False)]
+
+
 def images(height: int, width: int) -> np.ndarray:
     """Two random images of any size, (2, height, width, 3)."""
     return (

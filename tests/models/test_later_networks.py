@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import pathlib
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tensorflow as tf
 from helpers.errors import refused
 from helpers.marks import slow
 from helpers.public_files import with_random_weights, write_torch_file
-from torchvision_weights import images, make
+from torchvision_weights import images, make, make_layer
 
 import keras_resnet
 from keras_resnet.export import export_tflite
@@ -94,6 +95,26 @@ def test_sizes_are_those_that_pytorch_counts(name):
     counted = complexity(_constructor(name)())
     assert counted.parameters == golden[f"{name}_parameters"]
     assert counted.macs == golden[f"{name}_macs"]
+
+
+@pytest.mark.parametrize("name", ["resnet18", slow("resnet50v2"), slow("resnet50d")])
+def test_features_are_those_of_keras_hub(name, tmp_path):
+    golden, path = np.load(GOLDEN.with_name("keras_hub.npz")), tmp_path / "model.weights.h5"
+    described = zip(golden[f"{name}_layers"].tolist(), golden[f"{name}_shapes"].tolist(), strict=True)
+    with h5py.File(path, "w") as file:
+        for number, (layer, (count, *shape)) in enumerate(described):
+            group = file.create_group(f"layers/layer_{number}/vars")
+            group.attrs["name"] = layer
+            shapes = [tuple(filter(None, shape))] * count
+            for index, value in enumerate(make_layer(layer, shapes)):
+                group[str(index)] = value
+    size = (64, 47)
+    model = _constructor(name)(
+        include_top=False, weights=path, input_shape=(*size, 3), pooling="avg", variant="v1.5"
+    )
+    expected = golden[f"{name}_features"]
+    features = model.predict(images(*size), verbose=0)[:, : expected.shape[1]]
+    np.testing.assert_allclose(features, expected, atol=1e-4 * np.ptp(expected))
 
 
 V2 = pytest.mark.parametrize("depth", [50, slow(101), slow(152)])
