@@ -247,7 +247,7 @@ def public_weights(
     try:
         entry = registry.get_weights(name, architectures.name_of(architecture))
     except UserError as error:
-        raise UserError(error.reason, parameter="weights", value=name) from error
+        raise UserError(error.reason.removeprefix(f"{name} "), parameter="weights", value=name) from error
     if entry.shortcut != architecture.shortcut and not any_shortcut:
         shortcut = "no shortcuts" if architecture.shortcut is None else f"shortcut {architecture.shortcut}"
         raise UserError(

@@ -204,7 +204,7 @@ def _pad_behind(arrays: Mapping[str, LazyArray], path: object) -> dict[str, Lazy
         kernel = arrays.get(f"{layer_name(stage_name(stage), 1, 2, 'conv')}/kernel")
         before = orders.get(stage - 1, [])
         width = kernel.shape[-1] if kernel is not None and len(kernel.shape) == 4 else 0
-        if width < len(before) or (width - len(before)) % 2:
+        if not width or width < len(before) or (width - len(before)) % 2:
             raise UserError(
                 "has the names of akamaster/pytorch_resnet_cifar10, but not its three stages.", value=path
             )

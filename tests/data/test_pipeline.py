@@ -211,8 +211,8 @@ def test_labels_stay_with_their_crops(augmentation):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"augmentation": "paper"},
-        {"augmentation": "random_resized_crop"},
+        slow({"augmentation": "paper"}),
+        slow({"augmentation": "random_resized_crop"}),
         {"vflip": True, "rotate90": True, "trivial_augment": True},
     ],
     ids=str,

@@ -245,8 +245,8 @@ def test_the_variant_comes_with_the_weights(tmp_path):
     ("mistake", "parameter", "value", "reason"),
     [
         ({"weights": "imagenot"}, "weights", "imagenot", "torchvision-v1"),
-        ({"weights": "torchvision-v2"}, "depth", 18, "it has those of 50, 101, 152"),
-        ({"weights": "imagenet", "shortcut": "A"}, "weights", "imagenet", "resnet18 with shortcut A"),
+        ({"weights": "torchvision-v2"}, "weights", "torchvision-v2", "it has those of resnet50, resnet101"),
+        ({"weights": "imagenet", "shortcut": "A"}, "weights", "imagenet", "not with shortcut A"),
         ({"weights": "imagenet", "shortcut": None}, "weights", "imagenet", "with no shortcuts"),
         (
             {"weights": "imagenet", "classifier_activation": "relu"},
@@ -281,7 +281,8 @@ def published(torch_18, tmp_path, monkeypatch):
     content = torch_18[0].read_bytes()
     entry = registry.get_weights("torchvision-v1", 18)
     file = dataclasses.replace(entry.file, sha256=hashlib.sha256(content).hexdigest()[:8])
-    monkeypatch.setitem(registry._BY_NAME, ("torchvision-v1", 18), dataclasses.replace(entry, file=file))
+    key = ("torchvision-v1", "resnet18")
+    monkeypatch.setitem(registry._BY_NAME, key, dataclasses.replace(entry, file=file))
     cached = tmp_path / "models" / "resnet18-f37072fd.pth"
     cached.parent.mkdir()
     cached.write_bytes(content)

@@ -195,11 +195,12 @@ def test_constructors_have_the_arguments_of_resnet():
     assert shared[-3:] == options
     theirs = inspect.signature(resnet.ResNet).parameters
     residual = [getattr(constructors, f"ResNet{depth}") for depth in (18, 34, 50, 101, 152)]
+    residual += [constructors.ResNet101V2, constructors.ResNeXt50_32x4d, constructors.ResNet34D]
     plain = [constructors.PlainNet18, constructors.PlainNet34]
     for make, first, own, classes in (
         *((make, [], ["shortcut", "variant"], 1000) for make in residual),
         *((make, [], [], 1000) for make in plain),
-        (constructors.CifarResNet, ["depth"], ["shortcut"], 10),
+        (constructors.CifarResNet, ["depth"], ["shortcut", "block", "preactivation"], 10),
         (constructors.CifarPlainNet, ["depth"], [], 10),
     ):
         arguments = inspect.signature(make).parameters

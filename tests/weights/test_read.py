@@ -91,7 +91,7 @@ def test_unknown_public_weights_are_refused_with_those_that_exist():
     assert "imagenet, keras-imagenet, torchvision-v1" in caught.value.reason
     with refused("depth", 20) as caught:
         registry.get_weights("imagenet", 20)
-    assert "resnet18, resnet34, resnet50, resnet101, resnet152" in caught.value.reason
+    assert "resnet50, resnet101, resnet152, resnet50v2" in caught.value.reason
     with refused("architecture", "resnet18d"):
         registry.get_weights("torchvision-v1", "resnet18d")
 

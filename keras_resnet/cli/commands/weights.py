@@ -19,7 +19,7 @@ def run() -> None:
     if FLAGS.json:
         print(json.dumps([registry.as_dict(entry) for entry in entries], indent=2))
         return
-    row = "{:18}{:18}{:9}{:>7}{:>7}  {:24}{:9}{:14}{}".format
+    row = "{:20}{:18}{:9}{:>7}{:>7}  {:24}{:9}{:14}{}".format
     print(row("name", "network", "variant", "top-1", "top-5", "measured at", "mode", "license", "file"))
     for entry in entries:
         settings, path = entry.eval, entry.file.path
