@@ -106,7 +106,7 @@ _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TIMM = "https://huggingface.co/timm/resnet"
 _TIMM_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download/"
-_RSB = "v0.1-rsb-weights/"
+_RSB, _V01 = "v0.1-rsb-weights/", "v0.1-weights/"
 _AKAMASTER = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
 _CHENYAOFO = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/resnet/"
 
@@ -253,6 +253,17 @@ _ALL = (
     _timm_release("a1h", "resnet50", f"{_RSB}resnet50_a1h2_176", "001a1197", 80.676, 95.306, 224),
     _timm_release("a1h", "resnet101", f"{_RSB}resnet101_a1h", "36d3f2aa", 82.778, 96.310),
     _timm_release("a1h", "resnet152", f"{_RSB}resnet152_a1h", "dc400468", 83.450, 96.538),
+    _timm_release("a1", "resnet50d", f"{_RSB}resnet50d_a1_0", "e20cff14", 81.450, 95.218),
+    _timm_release("a1", "resnext50_32x4d", f"{_RSB}resnext50_32x4d_a1_0", "b5a91a1d", 81.466, 95.174),
+    _timm_release("a1h", "resnext50_32x4d", f"{_RSB}resnext50_32x4d_a1h", "0146ab0a", 82.014, 95.934),
+    _timm_release("ra2", "resnet18d", f"{_V01}resnet18d_ra2", "48a79e06", 73.794, 91.838, 288, 303),
+    _timm_release("ra2", "resnet34d", f"{_V01}resnet34d_ra2", "f8dcfcaf", 78.436, 94.344, 288, 303),
+    _timm_release("ra2", "resnet50d", f"{_V01}resnet50d_ra2", "464e36ba", 81.356, 95.738, 288, 303),
+    _timm_release("ra2", "resnet101d", f"{_V01}resnet101d_ra2", "2803ffab", 83.016, 96.452, 320),
+    _timm_release("ra2", "resnet152d", f"{_V01}resnet152d_ra2", "5cac0439", 83.684, 96.740, 320),
+    _timm_release(
+        "racm", "wide_resnet50_2", f"{_V01}wide_resnet50_racm", "8234f177", 82.280, 96.064, 288, 303
+    ),
     # For CIFAR-10 and -100; accuracies: their README files. The nets of the paper: option A.
     _akamaster(20, "12fca82f", 8.27),
     _akamaster(32, "d509ac18", 7.37),
