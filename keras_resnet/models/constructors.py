@@ -4,107 +4,23 @@ All arguments that are not described here, shapes and errors are those of `ResNe
 """
 
 import dataclasses
-from typing import Protocol
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import keras
 
 from keras_resnet.models.architectures import (
     IMAGENET,
     IMAGENET_PLAIN,
-    LATER,
+    NAMED,
     Architecture,
     cifar_architecture,
 )
 from keras_resnet.models.infer import Weights, resolve_variant
 from keras_resnet.models.resnet import Activation, ResNet, Shape
 
-
-def ResNet18(
-    include_top: bool = True,
-    weights: Weights = None,
-    input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Activation = "softmax",
-    name: str | None = "resnet18",
-    *,
-    shortcut: str | None = "B",
-    variant: str | None = None,
-    output_stride: int | None = None,
-    drop_path: float = 0.0,
-    zero_gamma: bool = False,
-) -> keras.Model:
-    """Builds ResNet-18: 2, 2, 2, 2 basic blocks (He et al. 2015, Table 1).
-
-    A drop-in for keras.applications; see `ResNet` for the other arguments, shapes and errors.
-
-    Args:
-        shortcut: option "A" (zero-padding), "B" (projection where the dimensions change) or "C" (projection
-            everywhere), section 3.3; None for the plain network.
-        variant: where a bottleneck has its stride: "v1", the paper's and keras.applications', or "v1.5",
-            torchvision's and timm's; by default that of the weights, and "v1" without any. Basic blocks are
-            the same in both.
-    """
-    architecture = _residual(18, shortcut, weights, variant)
-    return ResNet(
-        architecture,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        output_stride=output_stride,
-        drop_path=drop_path,
-        zero_gamma=zero_gamma,
-    )
-
-
-def ResNet34(
-    include_top: bool = True,
-    weights: Weights = None,
-    input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Activation = "softmax",
-    name: str | None = "resnet34",
-    *,
-    shortcut: str | None = "B",
-    variant: str | None = None,
-    output_stride: int | None = None,
-    drop_path: float = 0.0,
-    zero_gamma: bool = False,
-) -> keras.Model:
-    """Builds ResNet-34: 3, 4, 6, 3 basic blocks (He et al. 2015, Table 1).
-
-    A drop-in for keras.applications; see `ResNet` for the other arguments, shapes and errors.
-
-    Args:
-        shortcut: option "A" (zero-padding), "B" (projection where the dimensions change) or "C" (projection
-            everywhere), section 3.3; None for the plain network.
-        variant: where a bottleneck has its stride: "v1", the paper's and keras.applications', or "v1.5",
-            torchvision's and timm's; by default that of the weights, and "v1" without any. Basic blocks are
-            the same in both.
-    """
-    architecture = _residual(34, shortcut, weights, variant)
-    return ResNet(
-        architecture,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        output_stride=output_stride,
-        drop_path=drop_path,
-        zero_gamma=zero_gamma,
-    )
+_P = ParamSpec("_P")
 
 
 def ResNet50(
@@ -134,9 +50,8 @@ def ResNet50(
             torchvision's and timm's; by default that of the weights, and "v1" without any. Basic blocks are
             the same in both.
     """
-    architecture = _residual(50, shortcut, weights, variant)
-    return ResNet(
-        architecture,
+    return _residual(
+        IMAGENET[50],
         include_top,
         weights,
         input_tensor,
@@ -145,94 +60,8 @@ def ResNet50(
         classes,
         classifier_activation,
         name,
-        output_stride=output_stride,
-        drop_path=drop_path,
-        zero_gamma=zero_gamma,
-    )
-
-
-def ResNet101(
-    include_top: bool = True,
-    weights: Weights = None,
-    input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Activation = "softmax",
-    name: str | None = "resnet101",
-    *,
-    shortcut: str | None = "B",
-    variant: str | None = None,
-    output_stride: int | None = None,
-    drop_path: float = 0.0,
-    zero_gamma: bool = False,
-) -> keras.Model:
-    """Builds ResNet-101: 3, 4, 23, 3 bottleneck blocks (He et al. 2015, Table 1).
-
-    A drop-in for keras.applications; see `ResNet` for the other arguments, shapes and errors.
-
-    Args:
-        shortcut: option "A" (zero-padding), "B" (projection where the dimensions change) or "C" (projection
-            everywhere), section 3.3; None for the plain network.
-        variant: where a bottleneck has its stride: "v1", the paper's and keras.applications', or "v1.5",
-            torchvision's and timm's; by default that of the weights, and "v1" without any. Basic blocks are
-            the same in both.
-    """
-    architecture = _residual(101, shortcut, weights, variant)
-    return ResNet(
-        architecture,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        output_stride=output_stride,
-        drop_path=drop_path,
-        zero_gamma=zero_gamma,
-    )
-
-
-def ResNet152(
-    include_top: bool = True,
-    weights: Weights = None,
-    input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Activation = "softmax",
-    name: str | None = "resnet152",
-    *,
-    shortcut: str | None = "B",
-    variant: str | None = None,
-    output_stride: int | None = None,
-    drop_path: float = 0.0,
-    zero_gamma: bool = False,
-) -> keras.Model:
-    """Builds ResNet-152: 3, 8, 36, 3 bottleneck blocks (He et al. 2015, Table 1).
-
-    A drop-in for keras.applications; see `ResNet` for the other arguments, shapes and errors.
-
-    Args:
-        shortcut: option "A" (zero-padding), "B" (projection where the dimensions change) or "C" (projection
-            everywhere), section 3.3; None for the plain network.
-        variant: where a bottleneck has its stride: "v1", the paper's and keras.applications', or "v1.5",
-            torchvision's and timm's; by default that of the weights, and "v1" without any. Basic blocks are
-            the same in both.
-    """
-    architecture = _residual(152, shortcut, weights, variant)
-    return ResNet(
-        architecture,
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
+        shortcut=shortcut,
+        variant=variant,
         output_stride=output_stride,
         drop_path=drop_path,
         zero_gamma=zero_gamma,
@@ -392,95 +221,71 @@ def CifarPlainNet(
     )
 
 
-def _residual(depth: int, shortcut: str | None, weights: Weights, variant: str | None) -> Architecture:
-    architecture = dataclasses.replace(IMAGENET[depth], shortcut=shortcut)
-    return resolve_variant(architecture, weights, variant)
+def _residual(
+    architecture: Architecture,
+    include_top: bool,
+    weights: Weights,
+    *args: Any,
+    shortcut: str | None,
+    variant: str | None,
+    **kwargs: Any,
+) -> keras.Model:
+    chosen = dataclasses.replace(architecture, shortcut=shortcut)
+    return ResNet(resolve_variant(chosen, weights, variant), include_top, weights, *args, **kwargs)
 
 
-class Constructor(Protocol):
-    """A function that builds a network, in the signature of keras.applications; see `ResNet`."""
+def _like_resnet50(
+    build: Callable[_P, keras.Model], title: str, description: str
+) -> Callable[_P, keras.Model]:
+    """Returns the function of this name with the arguments of another, for the architecture of that name.
 
-    def __call__(
-        self,
-        include_top: bool = True,
-        weights: Weights = None,
-        input_tensor: keras.KerasTensor | None = None,
-        input_shape: Shape = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: Activation = "softmax",
-        name: str | None = ...,
-        *,
-        shortcut: str | None = "B",
-        variant: str | None = None,
-        output_stride: int | None = None,
-        drop_path: float = 0.0,
-        zero_gamma: bool = False,
-    ) -> keras.Model:
-        """Builds the network."""
+    Args:
+        build: `ResNet50`.
+    """
+    name = title.lower().replace("wideresnet", "wide_resnet")
+    architecture = NAMED[name]
+    signature = inspect.signature(build)
+    parameters = [
+        parameter.replace(default=name) if parameter.name == "name" else parameter
+        for parameter in signature.parameters.values()
+    ]
+    signature = signature.replace(parameters=parameters)
 
-
-def _constructor(title: str, description: str) -> Constructor:
-    """Returns the function of this name that builds the architecture of `LATER` of the same name."""
-    (architecture,) = (
-        later for name, later in LATER.items() if name.replace("_", "") == title.lower().replace("_", "")
-    )
-
-    def build(
-        include_top: bool = True,
-        weights: Weights = None,
-        input_tensor: keras.KerasTensor | None = None,
-        input_shape: Shape = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: Activation = "softmax",
-        name: str | None = architecture.name,
-        *,
-        shortcut: str | None = "B",
-        variant: str | None = None,
-        output_stride: int | None = None,
-        drop_path: float = 0.0,
-        zero_gamma: bool = False,
-    ) -> keras.Model:
-        return ResNet(
-            resolve_variant(dataclasses.replace(architecture, shortcut=shortcut), weights, variant),
-            include_top,
-            weights,
-            input_tensor,
-            input_shape,
-            pooling,
-            classes,
-            classifier_activation,
-            name,
-            output_stride=output_stride,
-            drop_path=drop_path,
-            zero_gamma=zero_gamma,
-        )
+    def constructor(*args: _P.args, **kwargs: _P.kwargs) -> keras.Model:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return _residual(architecture, **bound.arguments)
 
     # As if each were written down, so that help, messages and pickle know it.
-    build.__name__ = build.__qualname__ = title
+    constructor.__name__ = constructor.__qualname__ = title
+    constructor.__signature__ = signature  # type: ignore[attr-defined]
     blocks = ", ".join(map(str, architecture.blocks_per_stage))
-    build.__doc__ = (
+    constructor.__doc__ = (
         f"Builds {description}: {blocks} {architecture.block} blocks.\n\n"
         f"See `ResNet50` for the arguments; by default it is in variant {architecture.variant}."
     )
-    return build
+    return constructor
 
 
+_TABLE_1 = "(He et al. 2015, Table 1)"
+ResNet18 = _like_resnet50(ResNet50, "ResNet18", f"ResNet-18 {_TABLE_1}")
+ResNet34 = _like_resnet50(ResNet50, "ResNet34", f"ResNet-34 {_TABLE_1}")
+ResNet101 = _like_resnet50(ResNet50, "ResNet101", f"ResNet-101 {_TABLE_1}")
+ResNet152 = _like_resnet50(ResNet50, "ResNet152", f"ResNet-152 {_TABLE_1}")
 _V2 = "pre-activation networks of keras.applications (He et al. 2016)"
-ResNet50V2 = _constructor("ResNet50V2", f"ResNet-50 of the {_V2}")
-ResNet101V2 = _constructor("ResNet101V2", f"ResNet-101 of the {_V2}")
-ResNet152V2 = _constructor("ResNet152V2", f"ResNet-152 of the {_V2}")
+ResNet50V2 = _like_resnet50(ResNet50, "ResNet50V2", f"ResNet-50 of the {_V2}")
+ResNet101V2 = _like_resnet50(ResNet50, "ResNet101V2", f"ResNet-101 of the {_V2}")
+ResNet152V2 = _like_resnet50(ResNet50, "ResNet152V2", f"ResNet-152 of the {_V2}")
 _X = "groups in its 3x3 convolutions (Xie et al. 2017)"
-ResNeXt50_32x4d = _constructor("ResNeXt50_32x4d", f"ResNeXt-50 with 32 {_X}")
-ResNeXt101_32x8d = _constructor("ResNeXt101_32x8d", f"ResNeXt-101 with 32 {_X}")
-ResNeXt101_64x4d = _constructor("ResNeXt101_64x4d", f"ResNeXt-101 with 64 {_X}")
+ResNeXt50_32x4d = _like_resnet50(ResNet50, "ResNeXt50_32x4d", f"ResNeXt-50 with 32 {_X}")
+ResNeXt101_32x8d = _like_resnet50(ResNet50, "ResNeXt101_32x8d", f"ResNeXt-101 with 32 {_X}")
+ResNeXt101_64x4d = _like_resnet50(ResNet50, "ResNeXt101_64x4d", f"ResNeXt-101 with 64 {_X}")
 _WIDE = "3x3 convolutions of twice the filters (Zagoruyko and Komodakis 2016)"
-WideResNet50_2 = _constructor("WideResNet50_2", f"ResNet-50 with {_WIDE}")
-WideResNet101_2 = _constructor("WideResNet101_2", f"ResNet-101 with {_WIDE}")
+WideResNet50_2 = _like_resnet50(ResNet50, "WideResNet50_2", f"ResNet-50 with {_WIDE}")
+WideResNet101_2 = _like_resnet50(ResNet50, "WideResNet101_2", f"ResNet-101 with {_WIDE}")
 _D = "a stem of three 3x3 convolutions and averages before its projections (He T. et al. 2019)"
-ResNet18D = _constructor("ResNet18D", f"ResNet-18 with {_D}")
-ResNet34D = _constructor("ResNet34D", f"ResNet-34 with {_D}")
-ResNet50D = _constructor("ResNet50D", f"ResNet-50 with {_D}")
-ResNet101D = _constructor("ResNet101D", f"ResNet-101 with {_D}")
-ResNet152D = _constructor("ResNet152D", f"ResNet-152 with {_D}")
+ResNet18D = _like_resnet50(ResNet50, "ResNet18D", f"ResNet-18 with {_D}")
+ResNet34D = _like_resnet50(ResNet50, "ResNet34D", f"ResNet-34 with {_D}")
+ResNet50D = _like_resnet50(ResNet50, "ResNet50D", f"ResNet-50 with {_D}")
+ResNet101D = _like_resnet50(ResNet50, "ResNet101D", f"ResNet-101 with {_D}")
+ResNet152D = _like_resnet50(ResNet50, "ResNet152D", f"ResNet-152 with {_D}")

@@ -16,7 +16,7 @@ from keras_resnet.weights.names import HEAD, MEAN_LAYER, belongs_to_network
 from keras_resnet.weights.read import open_weights
 
 # What the constructors build without `classes`, by the stem.
-_DEFAULT_CLASSES = {"imagenet": 1000, "deep": 1000, "cifar": 10}
+_DEFAULT_CLASSES = {"imagenet": registry.CLASSES, "deep": registry.CLASSES, "cifar": 10}
 # How many weights that do not fit a message lists.
 _MAX_LISTED = 10
 # Characters in it of a name from the file.

@@ -63,7 +63,6 @@ class PublicWeights:
         headless: the file without the classifier, where one is published.
         shortcut: option of the network's shortcuts.
         classes: 1000: ImageNet's, 10 or 100: CIFAR's.
-        commercial: whether the license allows commercial use.
     """
 
     name: str
@@ -77,7 +76,6 @@ class PublicWeights:
     headless: RemoteFile | None = None
     shortcut: str = "B"
     classes: int = CLASSES
-    commercial: bool = True
 
     @property
     def source(self) -> str:
